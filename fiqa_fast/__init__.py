@@ -1,0 +1,1 @@
+"""fiqa_fast: face image quality assessment, fast and exact."""
