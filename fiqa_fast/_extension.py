@@ -17,7 +17,7 @@ missing_reason = ""
 try:
     from fiqa_fast import _host
 
-    torch.ops.load_library(str(Path(_host.__file__).with_name("_ops.so")))
+    torch.ops.load_library(str(Path(_host.__file__).with_name("_ops.so")))  # type: ignore[no-untyped-call]
     host = _host
 except (ImportError, OSError) as error:
     missing_reason = f"{type(error).__name__}: {error}"

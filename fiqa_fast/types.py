@@ -26,6 +26,7 @@ class FailureReason(StrEnum):
     IMAGE_TOO_LARGE = "image_too_large"
     NO_FACE = "no_face"
     SCORING_FAILED = "scoring_failed"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class QualityScore:
     Attributes:
         scorer: registered name, such as "grafiqs".
         output: which quantity of the method, such as "b2"; "score" where there is only one.
-        raw_score: the method's own scale and polarity.
+        raw_score: on the method's own scale and polarity; None where no score could be given.
         higher_is_better: the polarity of `raw_score`.
         quality: 0..100, higher is better; None where no calibration fits (see `quality_reason`).
         quality_reason: why `quality` is None, or "".
@@ -111,7 +112,7 @@ class QualityScore:
 
     scorer: str
     output: str
-    raw_score: float
+    raw_score: float | None
     higher_is_better: bool
     quality: float | None
     quality_reason: str

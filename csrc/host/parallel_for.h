@@ -8,13 +8,17 @@
 
 namespace fiqa::host {
 
+inline int hardware_threads() {
+  static const int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return count;  // asking the system each time would cost more than a small loop
+}
+
 // Calls body(i) for every i in [0, count), each exactly once, on at most `threads` threads (0: as
 // many as the machine has). The body must not throw. Which thread runs which i is open, so a body
 // must not depend on it.
 template <typename Body>
 void parallel_for(int64_t count, int threads, const Body& body) {
-  const int available = std::max(1u, std::thread::hardware_concurrency());
-  const int64_t workers = std::min<int64_t>(threads > 0 ? threads : available, count);
+  const int64_t workers = std::min<int64_t>(threads > 0 ? threads : hardware_threads(), count);
   std::atomic<int64_t> next{0};
   auto work = [&] {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) body(i);

@@ -45,7 +45,7 @@ def abs_sum(x: Tensor) -> Tensor:
 def abs_sum_reference(x: Tensor) -> Tensor:
     """The plain twin of the operator."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return x.to(torch.float64).abs().reshape(x.shape[0], -1).sum(1).to(dtype)
+    return x.to(torch.float64).abs().unsqueeze(-1).flatten(1).sum(1).to(dtype)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -45,6 +45,7 @@ def sign_step(
         raise InvalidArgumentError(
             f"sign_step: expected low <= high, got low={low}, high={high}; swap the bounds"
         )
+    x, grad = x.detach(), grad.detach()
     if not _extension.is_available():
         return sign_step_reference(x, grad, step, low, high)
     x = dense(x)
@@ -55,7 +56,8 @@ def sign_step(
 def sign_step_reference(x: Tensor, grad: Tensor, step: float, low: float, high: float) -> Tensor:
     """The plain twin of the operator; low precision is computed in float32 and rounded once."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return (x.to(dtype) + step * grad.to(dtype).sign()).clamp(low, high).to(x.dtype)
+    sign = torch.where(grad.isnan(), grad, grad.sign())  # torch's sign of NaN is 0
+    return (x.to(dtype) + step * sign.to(dtype)).clamp(low, high).to(x.dtype)
 
 
 def _fake(x: Tensor, grad: Tensor, step: float, low: float, high: float) -> Tensor:

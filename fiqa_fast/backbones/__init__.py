@@ -1,0 +1,1 @@
+"""Recognition networks: one family per file, all behind the contract of `base.Backbone`."""

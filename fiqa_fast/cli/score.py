@@ -1,0 +1,241 @@
+"""`fiqa-fast score`: images in; a table of scores and a ranked report out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from fiqa_fast.backbones.registry import load_backbone
+from fiqa_fast.cli.exit_codes import ExitCode
+from fiqa_fast.cli.options import parse_options
+from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
+from fiqa_fast.images.detect import FacePolicy, YuNetDetector
+from fiqa_fast.images.sources import find_images
+from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, FaceFinder, check_policy, score_stream
+from fiqa_fast.report.html import write_report
+from fiqa_fast.results import Mode, ResultsWriter, ScoreRow
+from fiqa_fast.scorers.base import Scorer
+from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.version import __version__
+
+
+def score(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders (searched at any depth), image files, patterns, list files (.txt, .lst:"
+            " one path a line), or - for paths on standard input."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Folder for scores.parquet, scores.csv, report.html."),
+    ] = Path("results"),
+    scorer: Annotated[
+        str, typer.Option(help="Methods, separated by commas; see `fiqa-fast models`.")
+    ] = "grafiqs",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="A method's parameter, such as faceqan.k=5 or grafiqs.output=b1."),
+    ] = None,
+    all_outputs: Annotated[
+        bool, typer.Option("--all-outputs", help="Every output of each method, a row each.")
+    ] = False,
+    variant: Annotated[
+        str, typer.Option(help="official (published tables used it) or paper.")
+    ] = "official",
+    backbone: Annotated[str, typer.Option(help="Recognition network.")] = "sface",
+    weights: Annotated[
+        Path | None, typer.Option(help="The network's weights file; default: the packaged one.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 (the reference), float64, bf16 or fp16.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the random draws of faceqan and ser-fiq.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(help="Faces that are collected before they are scored.")
+    ] = DEFAULT_BATCH_SIZE,
+    faces: Annotated[
+        str, typer.Option(help="Which faces of a photograph: largest, central or all.")
+    ] = "largest",
+    aligned: Annotated[
+        bool,
+        typer.Option("--aligned", help="Take images as aligned crops; no face detection."),
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Refuse larger images before they are decoded.")
+    ] = DEFAULT_MAX_MEGAPIXELS,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results in the output folder.")
+    ] = False,
+) -> None:
+    """Score face images: writes a table (Parquet and CSV) and a ranked HTML report.
+
+    Every image becomes rows: one per face and method, or one per method with the reason where there
+    is no score. Exit codes: 0 done, 1 weights, device or folder cannot be used, 2 wrong option, 3
+    nothing to score, 130 interrupted (what was scored is kept; continue with --resume).
+    """
+    console = Console(stderr=True)
+    check_policy(faces)
+    names = [name.strip() for name in scorer.split(",") if name.strip()]
+    options = parse_options(option or [], names)
+    if resume and overwrite:
+        raise InvalidArgumentError("score: expected --resume or --overwrite, got both; choose one")
+    images = find_images(paths)
+    first = next(images, None)
+    if first is None:
+        console.print(f"nothing to score: no image in {', '.join(paths)}")
+        raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
+    images = chain([first], images)
+
+    network = load_backbone(
+        backbone,
+        weights=weights,
+        precision="float32" if precision == "auto" else precision,
+        device=device,
+    )
+    scorers = [
+        create_scorer(name, backbone=network, variant=variant, seed=seed, **options[name])
+        for name in names
+    ]
+    finder = FaceFinder(
+        None if aligned else YuNetDetector(),
+        faces=next(p for p in get_args(FacePolicy) if p == faces),
+        max_megapixels=max_megapixels,
+    )
+    settings = _settings(scorers, faces=faces, aligned=aligned, all_outputs=all_outputs, seed=seed)
+    mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
+    summary = _Summary()
+    writer = ResultsWriter(out, settings, mode)
+    try:
+        with writer:
+            # The names are listed before the first is scored: that gives the remaining time.
+            todo = [path for path in images if path not in writer.finished_paths]
+            if writer.finished_paths:
+                console.print(f"resuming: {len(writer.finished_paths)} images are already scored")
+            rows = score_stream(
+                todo, scorers, finder=finder, batch_size=batch_size, all_outputs=all_outputs
+            )
+            for image_rows in _with_progress(rows, len(todo), console):
+                writer.write_image(image_rows)
+                summary.add(image_rows)
+    except KeyboardInterrupt:
+        console.print(
+            f"interrupted: {summary.images} images are scored and kept in {writer.csv_path};"
+            " continue with --resume"
+        )
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+    report_path = out / "report.html"
+    title = f"Face image quality: {', '.join(Path(p).name or p for p in paths)}"
+    date = {"date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    write_report(pq.read_table(writer.parquet_path), report_path, title=title, settings=date)
+    summary.show(Console())
+    console.print(f"wrote {writer.parquet_path}, {writer.csv_path} and {report_path}")
+
+
+def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
+    """Everything that decides the rows: must be equal for a run to be resumed."""
+    network = scorers[0].backbone
+    return {
+        "version": __version__,
+        "backbone": network.spec.name,
+        "weights_sha256": network.weights_sha256,
+        "precision": network.precision,
+        "device": str(network.device),
+        "variant": scorers[0].variant,
+        "scorers": {s.spec.name: {"output": s.output, **s.parameters} for s in scorers},
+        **choices,
+    }
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} images/s")
+
+
+def _with_progress(
+    rows: Iterator[list[ScoreRow]], total: int, console: Console
+) -> Iterator[list[ScoreRow]]:
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("scoring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    with progress:
+        yield from progress.track(rows, total=total)
+
+
+class _Summary:
+    """What is printed at the end: numbers per method, and why images have no score."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._scores: dict[tuple[str, str], list[tuple[float, float | None, float]]] = {}
+        self._failures: Counter[str] = Counter()
+
+    def add(self, rows: Sequence[ScoreRow]) -> None:
+        self.images += 1
+        for row in rows:
+            column = self._scores.setdefault((row.score.scorer, row.score.output), [])
+            if row.score.raw_score is not None and row.elapsed_ms is not None:
+                column.append((row.score.raw_score, row.score.quality, row.elapsed_ms))
+        for reason in {row.reason for row in rows if row.reason}:
+            self._failures[reason] += 1
+
+    def show(self, console: Console) -> None:
+        table = Table(title=f"{self.images} images", title_justify="left")
+        table.add_column("method")
+        for heading in ("faces", "raw min", "median", "max", "median quality", "ms per face"):
+            table.add_column(heading, justify="right")
+        for (scorer, output), column in self._scores.items():
+            name = scorer if output == "score" else f"{scorer} {output}"
+            if not column:
+                table.add_row(name, "0", *[""] * 5)
+                continue
+            raw = np.array([value for value, _, _ in column])
+            qualities = [quality for _, quality, _ in column if quality is not None]
+            table.add_row(
+                name,
+                str(len(column)),
+                *(f"{v:.4g}" for v in (raw.min(), np.median(raw), raw.max())),
+                f"{np.median(qualities):.1f}" if qualities else "none",
+                f"{np.median([ms for _, _, ms in column]):.1f}",
+            )
+        console.print(table)
+        for reason, count in self._failures.most_common():
+            console.print(f"without a score: {count} images, {reason}")

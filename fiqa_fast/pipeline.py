@@ -1,0 +1,342 @@
+"""The way of the data, streamed: photographs -> crops -> batches -> scores -> rows.
+
+Threads decode, detect and align ahead while the networks work; at most a few batches are in flight,
+so memory does not grow with the number of images. Rows come in the order of the images.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.backbones.registry import load_backbone
+from fiqa_fast.calibration import Calibration, find_calibration
+from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
+from fiqa_fast.images.align import align_faces, resize_crop
+from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_image
+from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
+from fiqa_fast.results import ScoreRow
+from fiqa_fast.scorers.base import Scorer
+from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.types import (
+    AlignedFace,
+    FaceImage,
+    FailedImage,
+    FailureReason,
+    QualityScore,
+    UInt8Array,
+)
+from fiqa_fast.version import __version__
+
+DEFAULT_BATCH_SIZE = 16
+Source = str | Path | UInt8Array
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Turns a source into crops; every thread of the pipeline calls it.
+
+    Attributes:
+        detector: finds faces; None takes every image as a crop that is aligned already.
+        faces: which faces of a photograph are taken: "largest", "central" or "all".
+        max_megapixels: larger images are refused before they are decoded.
+    """
+
+    detector: YuNetDetector | None = field(default_factory=YuNetDetector)
+    faces: FacePolicy = "largest"
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+
+    def find(self, source: Source, number: int = 0) -> list[AlignedFace] | FailedImage:
+        """Crops the wanted faces out of one image, or says why there are none.
+
+        Args:
+            source: a path, or pixels: uint8 RGB [H, W, 3].
+            number: position among the sources, which names an image that has no path.
+        """
+        path = f"<array {number}>" if isinstance(source, np.ndarray) else os.fspath(source)
+        try:
+            if isinstance(source, np.ndarray):
+                image = FaceImage(path, _check_pixels(source))
+            else:
+                image = decode_image(path, max_megapixels=self.max_megapixels)
+            if self.detector is None:
+                return [resize_crop(image)]
+            found = self.detector.detect(image.pixels)
+            if not found:
+                note = f" ({image.note})" if image.note else ""
+                message = f"no face was found in {_size(image)}{note}"
+                return FailedImage(path, FailureReason.NO_FACE, message)
+            chosen = select_faces(found, self.faces, image.pixels.shape)
+            positions = [next(i for i, f in enumerate(found) if f is face) for face in chosen]
+            return align_faces(image, chosen, positions)
+        except ImageError as error:
+            return FailedImage(path, error.reason, str(error))
+        except FiqaError:
+            raise  # the caller's mistake, the same for every image
+        except Exception as error:
+            # One image never ends a batch job, not even through a fault of ours or of a library.
+            message = f"{type(error).__name__}: {error}"
+            return FailedImage(path, FailureReason.INTERNAL_ERROR, message)
+
+
+def score_stream(
+    sources: Iterable[Source],
+    scorers: Sequence[Scorer],
+    *,
+    finder: FaceFinder,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    all_outputs: bool = False,
+    threads: int | None = None,
+) -> Iterator[list[ScoreRow]]:
+    """Scores images one after the other, working ahead in the background.
+
+    Args:
+        sources: paths, or pixels: uint8 RGB [H, W, 3]; may be a generator of any length.
+        scorers: the methods, each with its network.
+        finder: how faces are found.
+        batch_size: faces that are collected before the scorers are called.
+        all_outputs: every output of each scorer instead of its chosen one.
+        threads: that decode, detect and align; None: one for each core.
+
+    Yields:
+        For each source, in order, its rows: one per face and scorer (and output); one per scorer
+        (and output) when there is no face.
+
+    Raises:
+        InvalidArgumentError: a batch size below 1.
+    """
+    if batch_size < 1:
+        raise InvalidArgumentError(
+            f"score: expected batch_size of 1 or more, got {batch_size}; 16 is the default"
+        )
+    workers = threads or os.cpu_count() or 1
+    columns = [
+        _Column(scorer, output)
+        for scorer in scorers
+        for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
+    ]
+    numbered = enumerate(sources)
+    with ThreadPoolExecutor(workers, thread_name_prefix="fiqa-faces") as pool:
+        pending: deque[Future[list[AlignedFace] | FailedImage]] = deque()
+
+        def refill() -> None:
+            for number, source in islice(numbered, 2 * batch_size + workers - len(pending)):
+                pending.append(pool.submit(finder.find, source, number))
+
+        try:
+            refill()
+            while pending:
+                images: list[list[AlignedFace] | FailedImage] = []
+                crop_count = 0
+                while pending and crop_count < batch_size:
+                    images.append(pending.popleft().result())
+                    crop_count += len(images[-1]) if isinstance(images[-1], list) else 0
+                    refill()
+                yield from _score_images(images, columns)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def score_images(
+    sources: Iterable[Source],
+    scorers: str | Scorer | Sequence[str | Scorer] = "grafiqs",
+    *,
+    aligned: bool = False,
+    faces: FacePolicy = "largest",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    all_outputs: bool = False,
+) -> list[ScoreRow]:
+    """Scores photographs: finds and aligns the faces, and gives every result as a row.
+
+    For many images use `score_stream`, which holds only a few of them at a time.
+
+    Args:
+        sources: paths, or pixels: uint8 RGB [H, W, 3].
+        scorers: names of methods, or scorers from `create_scorer`. Names share one network.
+        aligned: take the images as crops that are aligned already.
+        faces: which faces of a photograph: "largest", "central" or "all".
+        batch_size: faces that are scored together.
+        all_outputs: every output of each scorer instead of its chosen one.
+
+    Returns:
+        One row per face and scorer, in the order of the sources. An image that cannot be scored is
+        a row too, with status "failed" and the reason.
+
+    Raises:
+        InvalidArgumentError: an unknown scorer or policy, or a batch size below 1.
+
+    Example:
+        >>> rows = score_images(["portrait.jpg"], "grafiqs")  # doctest: +SKIP
+        >>> rows[0].score.quality
+        87.2
+    """
+    chosen = [scorers] if isinstance(scorers, str | Scorer) else list(scorers)
+    check_policy(faces)
+    network: str | Backbone = "sface"
+    if any(isinstance(s, str) for s in chosen):
+        network = load_backbone()
+    made = [create_scorer(s, backbone=network) if isinstance(s, str) else s for s in chosen]
+    finder = FaceFinder(None) if aligned else FaceFinder(faces=faces)
+    rows = score_stream(
+        sources, made, finder=finder, batch_size=batch_size, all_outputs=all_outputs
+    )
+    return [row for image in rows for row in image]
+
+
+def check_policy(faces: str) -> None:
+    """Raises InvalidArgumentError unless `faces` names a policy."""
+    if faces not in get_args(FacePolicy):
+        raise InvalidArgumentError(
+            f"score: expected faces to be one of {', '.join(get_args(FacePolicy))}, got {faces!r};"
+            " choose one of them"
+        )
+
+
+class _Column:
+    """One output of one scorer: makes its QualityScores."""
+
+    def __init__(self, scorer: Scorer, output: str) -> None:
+        self.scorer, self.output = scorer, output
+        self._calibration = find_calibration(scorer, output)
+
+    def quality_score(self, raw_score: float | None) -> QualityScore:
+        spec, network = self.scorer.spec, self.scorer.backbone
+        quality, reason = None, "no score"
+        if raw_score is not None and isinstance(self._calibration, Calibration):
+            quality, reason = self._calibration.quality(raw_score), ""
+        elif raw_score is not None:
+            reason = str(self._calibration)
+        return QualityScore(
+            scorer=spec.name,
+            output=self.output,
+            raw_score=raw_score,
+            higher_is_better=spec.higher_is_better,
+            quality=quality,
+            quality_reason=reason,
+            backbone=network.spec.name,
+            weights_sha256=network.weights_sha256,
+            variant=self.scorer.variant,
+            precision=network.precision,
+            device=str(network.device),
+            engine="torch",
+            seed=self.scorer.seed if spec.is_random else None,
+            version=__version__,
+        )
+
+
+@dataclass(frozen=True)
+class _RawScores:
+    """What one scorer made of a batch: for each output the raw score of each crop, or an error."""
+
+    raw: Mapping[str, Sequence[float]]
+    errors: Sequence[str]  # "" where there are scores
+    elapsed_ms: float  # for each crop
+
+
+def _score_images(
+    images: Sequence[list[AlignedFace] | FailedImage], columns: Sequence[_Column]
+) -> Iterator[list[ScoreRow]]:
+    crops = [face.crop for image in images if isinstance(image, list) for face in image]
+    outputs: dict[Scorer, list[str]] = {}
+    for column in columns:
+        outputs.setdefault(column.scorer, []).append(column.output)
+    scores = {scorer: _score_crops(scorer, names, crops) for scorer, names in outputs.items()}
+    position = 0
+    for image in images:
+        if isinstance(image, FailedImage):
+            yield [_failed_row(image, column) for column in columns]
+            continue
+        rows = []
+        for face in image:
+            rows += [_face_row(face, c, scores[c.scorer], position) for c in columns]
+            position += 1
+        yield rows
+
+
+def _score_crops(scorer: Scorer, outputs: Sequence[str], crops: Sequence[UInt8Array]) -> _RawScores:
+    if not crops:
+        return _RawScores({output: [] for output in outputs}, [], 0.0)
+    start = time.perf_counter()
+    evaluate = partial(_evaluate, scorer, outputs)
+    errors = [""] * len(crops)
+    try:
+        raw = evaluate(crops)
+    except (FiqaError, RuntimeError):  # RuntimeError: torch's, such as out of memory
+        # One crop at a time, so that what can be scored is scored.
+        raw = {output: [math.nan] * len(crops) for output in outputs}
+        for i, crop in enumerate(crops):
+            try:
+                for output, values in evaluate([crop]).items():
+                    raw[output][i] = values[0]
+            except (FiqaError, RuntimeError) as error:
+                errors[i] = f"{type(error).__name__}: {error}"
+    elapsed_ms = (time.perf_counter() - start) * 1e3 / len(crops)
+    return _RawScores(raw, errors, elapsed_ms)
+
+
+def _evaluate(
+    scorer: Scorer, outputs: Sequence[str], crops: Sequence[UInt8Array]
+) -> dict[str, list[float]]:
+    batch = np.stack(crops)
+    if list(outputs) == [scorer.output]:
+        return {scorer.output: scorer.score(batch).tolist()}
+    return {output: scores.tolist() for output, scores in scorer.score_all(batch).items()}
+
+
+def _face_row(face: AlignedFace, column: _Column, scores: _RawScores, position: int) -> ScoreRow:
+    raw = scores.raw[column.output][position]
+    error = scores.errors[position]
+    if not error and not math.isfinite(raw):
+        error = f"the score is {raw}"
+    found = face.detection
+    return ScoreRow(
+        path=face.path,
+        face_index=face.face_index,
+        box=None if found is None else tuple(map(float, found.box)),
+        landmarks=None if found is None else tuple(map(float, found.landmarks.flat)),
+        status="failed" if error else "ok",
+        reason=FailureReason.SCORING_FAILED if error else "",
+        note="; ".join(filter(None, (face.note, error))),
+        score=column.quality_score(None if error else raw),
+        elapsed_ms=None if error else scores.elapsed_ms,
+    )
+
+
+def _failed_row(image: FailedImage, column: _Column) -> ScoreRow:
+    return ScoreRow(
+        path=image.path,
+        face_index=None,
+        box=None,
+        landmarks=None,
+        status="failed",
+        reason=image.reason,
+        note=image.message,
+        score=column.quality_score(None),
+        elapsed_ms=None,
+    )
+
+
+def _check_pixels(pixels: UInt8Array) -> UInt8Array:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise InvalidArgumentError(
+            "score: expected pixels of shape [H, W, 3] and dtype uint8 (RGB),"
+            f" got {list(pixels.shape)} of {pixels.dtype}; convert the image first"
+        )
+    return pixels
+
+
+def _size(image: FaceImage) -> str:
+    height, width = image.pixels.shape[:2]
+    return f"{width}x{height} pixels"

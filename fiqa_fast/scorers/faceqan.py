@@ -1,0 +1,160 @@
+"""FaceQAN: how far small adversarial noise moves a face's embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.noise import Stream, sample_keys, uniform
+from fiqa_fast.ops.sign_step import sign_step
+from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
+
+
+@dataclass(frozen=True)
+class FaceQANOptions(ScorerOptions):
+    """Parameters of FaceQAN, with the paper's values.
+
+    Attributes:
+        k: noisy copies of each image.
+        l: steps of the attack.
+        eps: strength of the noise and of the attack, in the variant's pixel range.
+        p: exponent that spreads the scores.
+    """
+
+    k: int = 10
+    l: int = 5  # noqa: E741 (the paper's letter)
+    eps: float = 0.001
+    p: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("k", "l", "p"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise InvalidArgumentError(
+                    f"faceqan: expected {name} to be a whole number >= 1, got {value!r};"
+                    " the paper uses k=10, l=5, p=5"
+                )
+        if not 0 < self.eps < 1:
+            raise InvalidArgumentError(
+                f"faceqan: expected 0 < eps < 1, got {self.eps!r}; the paper uses eps=0.001"
+            )
+
+
+class FaceQAN(Scorer):
+    """Adversarial-noise quality. Higher is better; about 0..1 (negative only for odd p and a face
+    unlike its mirror image).
+
+    Babnik, Peer, Štruc, "FaceQAN: Face Image Quality Assessment Through Adversarial Noise
+    Exploration" (ICPR 2022). k copies of the image get uniform noise, then l steps of the basic
+    iterative method push their embeddings away from the image's; with the similarities S,
+
+        Q = ((1 + mean S) / 2 * clip(1 - std S, 0, 1) * s_f)^p,
+
+    where s_f is the cosine between the image and its mirror image (std with ddof 0).
+
+    Variants:
+        official: pixels in [0, 1], clamped to [-1, 1]; steps of eps; S holds the similarities
+            before each of the l steps (the images after the last step are not embedded).
+        paper: pixels in [-1, 1]; steps of eps / l; S holds the similarities after the last step.
+
+    Noise: [B, k, 3, H, W], added to the image in the variant's pixel range, floating.
+
+    Each image is attacked in a pass of its own with the fixed batch shape [k, 3, H, W]: the sign of
+    a vanishing gradient flips with the order of additions, and with it the score's fourth digit.
+    """
+
+    spec = ScorerSpec(
+        name="faceqan",
+        title="FaceQAN",
+        paper='Babnik et al., "FaceQAN: Face Image Quality Assessment Through Adversarial Noise'
+        ' Exploration", ICPR 2022',
+        outputs=("score",),
+        default_output="score",
+        higher_is_better=True,
+        needs=("gradients",),
+        is_random=True,
+        # The noise (1e-3) is below the resolution of a bf16 or fp16 pixel.
+        precisions=("float32", "float64"),
+    )
+    options_type = FaceQANOptions
+    options: FaceQANOptions
+
+    def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
+        size = self.backbone.spec.input_size_px
+        expected = [batch_size, self.options.k, 3, size, size]
+        if noise is not None and (list(noise.shape) != expected or not noise.is_floating_point()):
+            raise InvalidArgumentError(
+                f"faceqan: expected floating noise of shape {expected} (B, k, 3, H, W),"
+                f" got {list(noise.shape)} of {noise.dtype}; draw it with"
+                " torch.empty(shape).uniform_(-eps, eps), or leave it out"
+            )
+
+    def _evaluate(
+        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        if noise is None:
+            noise = self._draw(crops)
+        scores = [self.quality(*self.similarities(c, n)) for c, n in zip(crops, noise, strict=True)]
+        return {"score": torch.stack(scores)}
+
+    def _draw(self, crops: Tensor) -> Tensor:
+        """Uniform in [-eps, eps), keyed by each crop's pixels: [n, k, 3, H, W]."""
+        shape = (len(crops), self.options.k, *crops.shape[1:])
+        count = self.options.k * crops[0].numel()
+        draws = uniform(self.seed, Stream.FACEQAN_NOISE, sample_keys(crops), count)
+        return ((2 * draws - 1) * self.options.eps).reshape(shape)
+
+    def quality(self, similarities: Tensor, mirror_similarity: Tensor) -> Tensor:
+        """Q of one image from what `similarities` returns: float64, a scalar (Eq. 5 to 7)."""
+        s = similarities.double()
+        mean, std = s.mean(), s.std(correction=0)
+        quality = (1 + mean) / 2 * (1 - std).clamp(0, 1) * mirror_similarity.double()
+        return quality**self.options.p
+
+    def similarities(self, crop: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The cosines behind the score of one image.
+
+        Args:
+            crop: uint8 [3, H, W], RGB.
+            noise: [k, 3, H, W], see the class.
+
+        Returns:
+            S: [l, k] for the official variant (before each step), [1, k] for the paper's (after the
+            last); and s_f: a scalar, the cosine with the mirror image.
+        """
+        backbone, options = self.backbone, self.options
+        official = self.variant == "official"
+        pixels = crop.to(backbone.device, backbone.dtype)
+        image = pixels / 255 if official else pixels / 127.5 - 1
+        step = options.eps if official else options.eps / options.l
+
+        with torch.no_grad():
+            pair = self._embed(torch.stack([image, image.flip(-1)]))
+            base, mirror_similarity = pair[:1], F.cosine_similarity(pair[0], pair[1], dim=0)
+            attacked = (image + noise.to(image)).clamp(-1, 1)
+        rows = []
+        for i in range(options.l):
+            # The official code never embeds the images after its last step, so that step is void.
+            moves = not official or i < options.l - 1
+            attacked.requires_grad_(moves)
+            with torch.set_grad_enabled(moves):
+                similarity = F.cosine_similarity(self._embed(attacked), base)  # [k]
+            rows.append(similarity.detach())
+            if moves:
+                (gradient,) = torch.autograd.grad((1 - similarity).mean(), attacked)
+                attacked = sign_step(attacked.detach(), gradient, step=step, low=-1.0, high=1.0)
+        if official:
+            return torch.stack(rows), mirror_similarity
+        with torch.no_grad():
+            return F.cosine_similarity(self._embed(attacked), base)[None], mirror_similarity
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Images in the variant's pixel range, [n, 3, H, W] -> embeddings [n, D]."""
+        pixels = images * 255 if self.variant == "official" else (images + 1) * 127.5
+        embeddings: Tensor = self.backbone(self.backbone.normalise(pixels))
+        return embeddings

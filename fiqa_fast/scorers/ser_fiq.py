@@ -1,0 +1,135 @@
+"""SER-FIQ: how much a face's embedding varies over random sub-networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.noise import Stream, sample_keys, uniform
+from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
+
+
+@dataclass(frozen=True)
+class SerFiqOptions(ScorerOptions):
+    """Parameters of SER-FIQ.
+
+    Attributes:
+        T: random sub-networks (dropout masks) for each image.
+        scaling: factor of the distance in the sigmoid; None: 8 for the official variant (the
+            authors' torch code), 1 for the paper's.
+    """
+
+    T: int = 100
+    scaling: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.T, int) and self.T >= 2):
+            raise InvalidArgumentError(
+                f"ser-fiq: expected T to be a whole number >= 2, got {self.T!r};"
+                " the paper uses T=100"
+            )
+        if self.scaling is not None and not self.scaling > 0:
+            raise InvalidArgumentError(
+                f"ser-fiq: expected scaling > 0, got {self.scaling!r}; leave it out for the"
+                " variant's own"
+            )
+
+
+class SerFiq(Scorer):
+    """Stochastic embedding robustness. Higher is better; 0..1.
+
+    Terhörst et al., "SER-FIQ: Unsupervised Estimation of Face Image Quality Based on Stochastic
+    Embedding Robustness" (CVPR 2020). Dropout in front of the network's last linear layer gives T
+    embeddings, which are L2-normalised; with d the mean of their pairwise Euclidean distances,
+
+        score = 2 / (1 + exp(scaling * d)).                                          (Eq. 1)
+
+    Variants: "paper" averages over the T (T - 1) / 2 pairs, with scaling 1; "official" divides
+    their sum by T^2, with scaling 8, as the authors' torch code does.
+
+    Noise: masks [B, T, F] of bool, True where a feature is kept, F the number of features in front
+    of the dropout layer (50176 for SFace, in channels, rows, columns order).
+    """
+
+    spec = ScorerSpec(
+        name="ser-fiq",
+        title="SER-FIQ",
+        paper='Terhörst et al., "SER-FIQ: Unsupervised Estimation of Face Image Quality Based on'
+        ' Stochastic Embedding Robustness", CVPR 2020',
+        outputs=("score",),
+        default_output="score",
+        higher_is_better=True,
+        needs=("dropout",),
+        is_random=True,
+    )
+    options_type = SerFiqOptions
+    options: SerFiqOptions
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        options: ScorerOptions | None = None,
+        *,
+        variant: str = "official",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(backbone, options, variant=variant, seed=seed)
+        if not 0 < backbone.spec.dropout < 1:
+            raise InvalidArgumentError(
+                "ser-fiq: expected a network with dropout in front of its last layer,"
+                f" got {backbone.spec.name} without; choose another network"
+            )
+
+    def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
+        if noise is None:
+            return
+        expected = [batch_size, self.options.T]
+        if list(noise.shape[:-1]) != expected or noise.dtype != torch.bool:
+            raise InvalidArgumentError(
+                f"ser-fiq: expected bool masks of shape [{batch_size}, {self.options.T}, features]"
+                f" (B, T, F; True where a feature is kept), got {list(noise.shape)} of"
+                f" {noise.dtype}; draw them with torch.rand(shape) >= p, or leave them out"
+            )
+
+    @torch.no_grad()
+    def _evaluate(
+        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        features = self.backbone.features(self.backbone.normalise(crops.to(self.backbone.device)))
+        if noise is None:
+            noise = self._draw(crops, features.shape[1])
+        elif noise.shape[2] != features.shape[1]:
+            raise InvalidArgumentError(
+                f"ser-fiq: expected masks for {features.shape[1]} features of"
+                f" {self.backbone.spec.name}, got {noise.shape[2]}; draw them in that size"
+            )
+        scores = [self._evaluate_one(f, kept) for f, kept in zip(features, noise, strict=True)]
+        return {"score": torch.stack(scores)}
+
+    def _draw(self, crops: Tensor, feature_count: int) -> Tensor:
+        """Bernoulli masks keyed by each crop's pixels: [n, T, F]."""
+        draws = uniform(
+            self.seed, Stream.SER_FIQ_MASKS, sample_keys(crops), self.options.T * feature_count
+        )
+        kept = draws >= self.backbone.spec.dropout
+        return kept.reshape(len(crops), self.options.T, feature_count)
+
+    def _evaluate_one(self, features: Tensor, kept: Tensor) -> Tensor:
+        """[F], bool [T, F] -> a scalar."""
+        scaled = features / (1 - self.backbone.spec.dropout)
+        embeddings = F.normalize(self.backbone.embed(scaled * kept.to(scaled)).to(_working(scaled)))
+        distances = F.pdist(embeddings)  # [T (T - 1) / 2]
+        official = self.variant == "official"
+        pairs = self.options.T**2 if official else distances.numel()
+        scaling = self.options.scaling or (8.0 if official else 1.0)
+        return 2 * torch.sigmoid(-scaling * distances.sum() / pairs)
+
+
+def _working(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -1,0 +1,53 @@
+"""Golden data and networks that many tests share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.backbones.registry import load_backbone
+
+GOLDEN = Path(__file__).parent / "golden"
+FACES = Path(__file__).parents[1] / "examples" / "faces"
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def faces_dir() -> Path:
+    return FACES
+
+
+@pytest.fixture(scope="session")
+def crop_names() -> list[str]:
+    """The canonical order of the golden crops."""
+    listed = json.loads((GOLDEN / "crops.json").read_text())["crops"]
+    return [Path(entry["file"]).name for entry in listed]
+
+
+@pytest.fixture(scope="session")
+def crops(crop_names: list[str]) -> np.ndarray:
+    """All golden crops, uint8 RGB [18, 112, 112, 3]."""
+    return np.stack([np.asarray(Image.open(GOLDEN / "crops" / name)) for name in crop_names])
+
+
+@pytest.fixture(scope="session")
+def golden_sface() -> dict[str, Any]:
+    return json.loads((GOLDEN / "sface.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def sface32() -> Backbone:
+    return load_backbone("sface", precision="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sface64() -> Backbone:
+    return load_backbone("sface", precision="float64", device="cpu")
