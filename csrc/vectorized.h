@@ -1,7 +1,7 @@
 // FIQA_VECTORIZED compiles a function once per x86-64 level and picks the best at load time. The
 // attribute does not reach templates: a kernel template is FIQA_INLINE, and instantiated in plain
-// functions marked FIQA_VECTORIZED. Not under a sanitizer: its runtime is not up yet when the loader
-// resolves the clones.
+// functions marked FIQA_VECTORIZED. Not under a sanitizer: its runtime is not up yet when the
+// loader resolves the clones.
 #pragma once
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \

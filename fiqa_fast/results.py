@@ -105,8 +105,9 @@ def to_table(rows: Iterable[ScoreRow]) -> pa.Table:
 class ResultsWriter:
     """Writes a run's rows into a folder. Use it as a context manager.
 
-    Leaving it normally completes the run: `scores.parquet` is written. After an exception the rows
-    so far stay in `scores.csv`, and the mode "resume" continues behind them.
+    Entering it opens the folder. Leaving it normally completes the run: `scores.parquet` is
+    written. After an exception the rows so far stay in `scores.csv`, and the mode "resume"
+    continues behind them.
 
     Args:
         folder: made if it does not exist.
@@ -115,8 +116,8 @@ class ResultsWriter:
             "overwrite" starts again.
 
     Raises:
-        ResultsError: the folder holds results and the mode is "new", it holds none that the mode
-            "resume" could continue, or it cannot be written.
+        ResultsError: on entering, when the folder holds results and the mode is "new", holds
+            nothing that the mode "resume" could continue, or cannot be written.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], mode: Mode = "new") -> None:
@@ -125,26 +126,31 @@ class ResultsWriter:
         self.parquet_path = folder / "scores.parquet"
         self._run_path = folder / "run.json"
         self._settings = json.loads(json.dumps(settings))
+        self._mode = mode
         self._file: TextIO | None = None
         self.finished_paths: set[str] = set()
+
+    def __enter__(self) -> ResultsWriter:
+        """Opens the folder; of a resumed run, `finished_paths` says what it holds already."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._open(mode)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._open()
         except OSError as error:
             raise ResultsError(
-                f"results: expected to be able to write to {folder}, got {error.strerror};"
+                f"results: expected to be able to write to {self.folder}, got {error.strerror};"
                 " choose another folder"
             ) from error
+        return self
 
-    def _open(self, mode: Mode) -> None:
-        if mode == "resume":
+    def _open(self) -> TextIO:
+        if self._mode == "resume":
             self._check_settings()
             kept = drop_last_image(read_csv(self.csv_path))
             self.finished_paths = {record["path"] for record in kept}
             # Rewritten as a whole: the last lines may have been cut off by the interruption.
             _replace(self.csv_path, _csv_text([SCHEMA.names]) + _csv_text(map(_csv_fields, kept)))
         else:
-            if mode == "new" and self.csv_path.exists():
+            if self._mode == "new" and self.csv_path.exists():
                 raise ResultsError(
                     f"results: expected a folder without results, got {self.folder}, which holds"
                     f" {self.csv_path.name}; resume that run, overwrite it, or choose another"
@@ -154,7 +160,7 @@ class ResultsWriter:
                 old.unlink(missing_ok=True)
             _replace(self._run_path, json.dumps(self._settings, indent=2) + "\n")
             _replace(self.csv_path, _csv_text([SCHEMA.names]))
-        self._file = self.csv_path.open("a", encoding="utf-8", newline="")
+        return self.csv_path.open("a", encoding="utf-8", newline="")
 
     def _check_settings(self) -> None:
         if not (self.csv_path.exists() and self._run_path.exists()):
@@ -177,10 +183,6 @@ class ResultsWriter:
             raise ResultsError("results: expected an open writer, got a closed one; make a new one")
         self._file.write(_csv_text(_csv_fields(row.record()) for row in rows))
         self._file.flush()
-
-    def __enter__(self) -> ResultsWriter:
-        """Returns the writer."""
-        return self
 
     def __exit__(
         self,

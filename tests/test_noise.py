@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from fiqa_fast import _extension
 from fiqa_fast.noise import Stream, philox_4x32, sample_keys, uniform, uniform_reference
 
-
 ONES = 0xFFFFFFFF
 
 
@@ -45,7 +44,9 @@ def test_compiled_equals_reference(seed, stream, samples, count):
 def test_threads_do_not_change_the_numbers():
     keys = np.arange(3, dtype=np.uint64)
     one = _extension.host.philox_uniform(1, 1, keys, 100_000, threads=1)
-    np.testing.assert_array_equal(one, _extension.host.philox_uniform(1, 1, keys, 100_000, threads=4))
+    np.testing.assert_array_equal(
+        one, _extension.host.philox_uniform(1, 1, keys, 100_000, threads=4)
+    )
 
 
 def test_numbers_are_uniform_and_independent():

@@ -65,10 +65,15 @@ inline ScalarType statistics_dtype(const Tensor& x) {
   return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
+// The stride of a dimension of size 1 means nothing, here as in torch: a slice may have any there.
 inline bool is_channels_last(const Tensor& x) {
   if (x.dim() != 4) return false;
-  const int64_t C = x.size(1), H = x.size(2), W = x.size(3);
-  return x.stride(1) == 1 && x.stride(3) == C && x.stride(2) == W * C && x.stride(0) == H * W * C;
+  int64_t expected = 1;
+  for (const int d : {1, 3, 2, 0}) {
+    if (x.size(d) != 1 && x.stride(d) != expected) return false;
+    expected *= x.size(d);
+  }
+  return true;
 }
 
 inline ActivationShape activation_shape(const Tensor& x, const char* op) {

@@ -33,7 +33,7 @@ for _verb in (score, report, models, doctor):
 def main() -> None:
     """Runs the command line; turns the package's errors into messages and exit codes."""
     try:
-        app()
+        app(prog_name="fiqa-fast")
     except FiqaError as error:
         Console(stderr=True).print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
         wrong_argument = isinstance(error, InvalidArgumentError)

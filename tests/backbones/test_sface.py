@@ -33,7 +33,9 @@ def onnxruntime_session():
 def test_embeddings_equal_onnxruntime(sface32, crops, onnxruntime_session):
     expected = np.concatenate(
         [
-            onnxruntime_session.run(None, {"data": crop.transpose(2, 0, 1)[None].astype(np.float32)})[0]
+            onnxruntime_session.run(
+                None, {"data": crop.transpose(2, 0, 1)[None].astype(np.float32)}
+            )[0]
             for crop in crops
         ]
     )

@@ -12,9 +12,8 @@ from fiqa_fast.scorers.faceqan import FaceQAN, FaceQANOptions
 # Bounds of the golden data for SFace in float32, observed on the crops that have a float64 value.
 # The sign of a vanishing gradient flips with the order of additions; the steps amplify that.
 FLOAT32_S, FLOAT32_Q = 1e-3, 5e-4
-# On the two dark crops the attack runs away (S falls to .36), and with it that noise: there the
-# authors' own float32 is 2.3e-3 in S and 1.8e-3 in Q away from float64. Their float32 numbers cannot
-# test more than that; in float64 these crops are tested like all the others.
+# On the two dark crops the attack runs away (S falls to .36), and with it that noise: the authors'
+# own float32 is 2.3e-3 in S and 1.8e-3 in Q away from float64 there, and tests no more than that.
 DARK = ("person_a_2__dark15.png", "person_b_1__dark15.png")
 
 

@@ -18,7 +18,11 @@ def test_every_scorer_has_complete_facts():
 @pytest.mark.parametrize(
     ("name", "precision", "relative"),
     # GraFIQs' loss has small differences of statistics, and bf16 keeps 8 bits.
-    [("grafiqs", "bf16", 0.25), ("embedding-norm", "bf16", 0.02), ("embedding-norm", "fp16", 0.002)],
+    [
+        ("grafiqs", "bf16", 0.25),
+        ("embedding-norm", "bf16", 0.02),
+        ("embedding-norm", "fp16", 0.002),
+    ],
 )
 def test_low_precision_stays_within_its_error(sface32, crops, name, precision, relative):
     low = create_scorer(name, precision=precision, device="cpu").score(crops[:3])

@@ -19,13 +19,14 @@ __device__ __forceinline__ void merge(Moments& a, const Moments& b) {
   a.count = count;
 }
 
-// Moments of K values that lie in registers.
+// Moments of K values that lie in registers. Summed as distances to the first, so that equal values
+// have exactly their own mean and no variance: a constant channel's standard deviation is 0.
 template <int K>
 __device__ __forceinline__ Moments moments_of(const float (&values)[K]) {
-  float sum = 0.f;
+  float distance = 0.f;
 #pragma unroll
-  for (int k = 0; k < K; ++k) sum += values[k];
-  const float mean = sum * (1.f / K);
+  for (int k = 1; k < K; ++k) distance += values[k] - values[0];
+  const float mean = values[0] + distance * (1.f / K);
   float squares = 0.f;
 #pragma unroll
   for (int k = 0; k < K; ++k) squares += (values[k] - mean) * (values[k] - mean);
