@@ -67,8 +67,9 @@ format: setup
 
 bench: setup
 	mkdir -p results
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json results/benchmarks.json
-	$(BIN)/python benchmarks/summarise.py results/benchmarks.json
+	$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json results/benchmarks.json
+	$(BIN)/python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
+	@echo "see results/benchmarks.md"
 
 clean:
 	rm -rf $(VENV) build results

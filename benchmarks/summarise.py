@@ -1,8 +1,9 @@
-"""Turns a JSON file of pytest-benchmark into a Markdown table, losses shown beside wins.
+"""Turns a JSON file of pytest-benchmark into Markdown tables, losses shown beside wins.
 
-    python benchmarks/summarise.py ops.json > benchmarks/results/ops_cpu.md
+    python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
 
-Needs the `extra_info` that the `compare` fixture of benchmarks/ops records.
+Reads the `extra_info` that the benchmarks record: `ratio_to_twin` (operators), `paired_medians_us`
+(align_crop) and `in_forwards` (scorers).
 """
 
 from __future__ import annotations
@@ -13,16 +14,54 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
-def milliseconds(median_s: float, iqr_s: float) -> str:
-    return f"{1e3 * median_s:.3f} ± {1e3 * iqr_s:.3f}"
+Benchmark = dict[str, Any]
 
 
-def ratio(value: dict[str, float]) -> str:
-    return f"{value['median']:.2f} ± {value['iqr']:.2f}"
+def summarise(report: dict[str, Any]) -> str:
+    """The Markdown page of a report."""
+    sections = {
+        "ratio_to_twin": operators_section,
+        "in_forwards": scorers_section,
+        "paired_medians_us": align_crop_section,
+    }
+    lines = ["# Benchmarks", "", f"Measured on {report['datetime'][:10]}: {machine(report)}.", ""]
+    for key, section in sections.items():
+        chosen = [b for b in report["benchmarks"] if key in b["extra_info"]]
+        if chosen:
+            lines += section(chosen)
+    return "\n".join(lines)
 
 
-def row(benchmark: dict[str, Any]) -> str:
+def machine(report: dict[str, Any]) -> str:
+    infos = [b["extra_info"] for b in report["benchmarks"] if "torch" in b["extra_info"]]
+    threads = sorted({info["threads"] for info in infos})
+    cpu = report["machine_info"]["cpu"]
+    return (
+        f"{cpu.get('brand_raw', 'unknown CPU')}, {cpu.get('count', '?')} cores, torch"
+        f" {infos[0]['torch'] if infos else '?'}, {' or '.join(map(str, threads))} threads"
+    )
+
+
+def operators_section(benchmarks: list[Benchmark]) -> list[str]:
+    slower = sum(b["extra_info"]["ratio_to_twin"]["median"] >= 1 for b in benchmarks)
+    return [
+        "## Operators",
+        "",
+        f"{len(benchmarks)} cases, {len(benchmarks) - slower} faster than plain torch,"
+        f" {slower} not. Time in ms: median ± interquartile range of"
+        f" {benchmarks[0]['stats']['rounds']} rounds. The operator, its plain torch twin and a copy"
+        " of the same tensor run in turn within each round; ratios are medians of the rounds'"
+        " ratios. The floor is the time that the operator's bytes, read and written once, take at"
+        " the speed of that copy: ratios below 1 mean that reading is faster than copying.",
+        "",
+        "| operator | case | ms | twin, ms | to twin | to floor | |",
+        "|---|---|---|---|---|---|---|",
+        *(operator_row(b) for b in benchmarks),
+        "",
+    ]
+
+
+def operator_row(benchmark: Benchmark) -> str:
     info, stats = benchmark["extra_info"], benchmark["stats"]
     name, _, case = benchmark["name"].removeprefix("test_").partition("[")
     cells = [
@@ -37,37 +76,48 @@ def row(benchmark: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def summarise(report: dict[str, Any]) -> str:
-    """The Markdown page of a report."""
-    benchmarks = [b for b in report["benchmarks"] if "ratio_to_twin" in b["extra_info"]]
-    if not benchmarks:
-        raise SystemExit(
-            "summarise: expected benchmarks with extra_info from the `compare` fixture, got none;"
-            " run `pytest benchmarks/ops --benchmark-only --benchmark-json=FILE`"
-        )
-    machines = {
-        f"{i['device']}; torch {i['torch']}, {i['threads']} threads"
-        for i in (b["extra_info"] for b in benchmarks)
-    }
-    slower = sum(b["extra_info"]["ratio_to_twin"]["median"] >= 1 for b in benchmarks)
-    lines = [
-        "# Operators",
+def scorers_section(benchmarks: list[Benchmark]) -> list[str]:
+    info = benchmarks[0]["extra_info"]
+    return [
+        "## Scorers",
         "",
-        *(f"Machine: {machine}; {report['datetime'][:10]}." for machine in sorted(machines)),
+        f"On SFace in {info['precision']} on {info['device']}, one face at a time. Medians; a"
+        f" forward pass of the network takes {info['forward_ms']} ms, timed in turn with the scorer.",
         "",
-        f"{len(benchmarks)} cases, {len(benchmarks) - slower} faster than plain torch,"
-        f" {slower} not. Time in ms: median ± interquartile range of"
-        f" {benchmarks[0]['stats']['rounds']} rounds. The operator, its plain torch twin and a copy"
-        " of the same tensor run in turn within each round; ratios are medians of the rounds'"
-        " ratios. The floor is the time that the operator's bytes, read and written once, take at"
-        " the speed of that copy: ratios below 1 mean that reading is faster than copying.",
-        "",
-        "| operator | case | ms | twin, ms | to twin | to floor | |",
-        "|---|---|---|---|---|---|---|",
-        *(row(b) for b in benchmarks),
+        "| method | ms per face | in forward passes |",
+        "|---|---|---|",
+        *(scorer_row(b) for b in benchmarks),
         "",
     ]
-    return "\n".join(lines)
+
+
+def scorer_row(benchmark: Benchmark) -> str:
+    info = benchmark["extra_info"]
+    return f"| {benchmark['param']} | {info['per_face_ms']} | {info['in_forwards']} |"
+
+
+def align_crop_section(benchmarks: list[Benchmark]) -> list[str]:
+    lines = [
+        "## align_crop against cv2.warpAffine",
+        "",
+        "Medians in µs of rounds in which all ways run in turn.",
+        "",
+        "| case | OpenCV | align_crop, 1 thread | align_crop |",
+        "|---|---|---|---|",
+    ]
+    for benchmark in benchmarks:
+        for setting, times in benchmark["extra_info"]["paired_medians_us"].items():
+            cells = [f"{benchmark['param']}, {setting}", *map(str, times.values())]
+            lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def milliseconds(median_s: float, iqr_s: float) -> str:
+    return f"{1e3 * median_s:.3f} ± {1e3 * iqr_s:.3f}"
+
+
+def ratio(value: dict[str, float]) -> str:
+    return f"{value['median']:.2f} ± {value['iqr']:.2f}"
 
 
 def main() -> None:

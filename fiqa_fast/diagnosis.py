@@ -15,7 +15,7 @@ import torch
 from fiqa_fast import _extension
 from fiqa_fast.backbones import sface
 from fiqa_fast.errors import FiqaError
-from fiqa_fast.images.detect import find_yunet
+from fiqa_fast.images import detect
 from fiqa_fast.packaged_weights import locate, read_checked
 from fiqa_fast.version import __version__
 
@@ -123,13 +123,9 @@ def _engines() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    for name, check in (("SFace", _check_sface), ("YuNet", lambda: str(find_yunet()))):
+    for name, file in (("SFace", sface.DEFAULT_WEIGHTS), ("YuNet", detect.DEFAULT_WEIGHTS)):
         try:
-            yield Finding("default weights", name, True, check())
+            read_checked(file)
+            yield Finding("default weights", name, True, str(locate(file)))
         except FiqaError as error:
             yield Finding("default weights", name, False, str(error))
-
-
-def _check_sface() -> str:
-    read_checked(sface.DEFAULT_WEIGHTS)
-    return str(locate(sface.DEFAULT_WEIGHTS))

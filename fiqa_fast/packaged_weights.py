@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fiqa_fast.errors import WeightsError
@@ -44,6 +45,17 @@ def locate(file: PackagedFile) -> Path:
             f" found no such file; reinstall the version of {file.package} that fiqa_fast requires"
         )
     return path
+
+
+@cache
+def locate_checked(file: PackagedFile) -> Path:
+    """As `locate`, with the digest checked: once in a process.
+
+    Raises:
+        WeightsError: as `read_checked`.
+    """
+    read_checked(file)
+    return locate(file)
 
 
 def read_checked(file: PackagedFile | Path) -> tuple[bytes, str]:

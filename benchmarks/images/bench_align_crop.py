@@ -1,6 +1,6 @@
 """align_crop against cv2.warpAffine: crops of 112 x 112 out of one photograph.
 
-    pytest benchmarks/images/bench_align_crop.py -o python_files='bench_*.py' -s
+    pytest benchmarks/images --benchmark-only -s
 
 What pytest-benchmark records is the package's own time. The comparison is paired: in every round
 all ways run one after the other, so that a disturbance of the machine hits all of them; their

@@ -8,7 +8,7 @@ pytest-benchmark gets the operator's rounds; the others stand in `extra_info`, f
 benchmarks/summarise.py makes a table. A CUDA device is measured too where there is one.
 
     pytest benchmarks/ops --benchmark-only --benchmark-json=ops.json
-    python benchmarks/summarise.py ops.json > benchmarks/results/ops_cpu.md
+    python benchmarks/summarise.py ops.json
 """
 
 from __future__ import annotations

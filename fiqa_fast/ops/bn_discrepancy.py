@@ -83,8 +83,7 @@ def bn_discrepancy_reference(
 ) -> BnDiscrepancy:
     """The plain twin of the operator: what every kernel is compared with."""
     x = x.to(_statistics_dtype(x))
-    mean = x.mean((2, 3))
-    var = x.var((2, 3), correction=0)
+    var, mean = torch.var_mean(x, (2, 3), correction=0)
     if use_std:
         spread_error = x.std((2, 3), correction=0) - running_var.sqrt()
     else:

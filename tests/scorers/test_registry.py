@@ -25,8 +25,8 @@ def test_every_scorer_has_complete_facts():
     ],
 )
 def test_low_precision_stays_within_its_error(sface32, crops, name, precision, relative):
-    low = create_scorer(name, precision=precision, device="cpu").score(crops[:3])
-    reference = create_scorer(name, backbone=sface32).score(crops[:3])
+    low = create_scorer(name, precision=precision, device="cpu").score(crops[:1])
+    reference = create_scorer(name, backbone=sface32).score(crops[:1])
     assert low.dtype == torch.float32
     assert 0 < (low / reference - 1).abs().max() < relative
 

@@ -20,7 +20,7 @@ def test_equals_golden(
     sface32, sface64, crops, crop_names, golden_sface, golden_masks, form, precision, tolerance
 ):
     variant, scaling = FORMS[form]
-    network, step = (sface64, 6) if precision == "float64" else (sface32, 3)
+    network, step = (sface64, 9) if precision == "float64" else (sface32, 3)
     scorer = SerFiq(network, SerFiqOptions(scaling=scaling), variant=variant)
     masks = golden_masks.expand(len(crops[::step]), -1, -1)
     scores = scorer.score(crops[::step], noise=masks).double().numpy()
