@@ -82,7 +82,7 @@ def scorers_section(benchmarks: list[Benchmark]) -> list[str]:
         "## Scorers",
         "",
         f"On SFace in {info['precision']} on {info['device']}, one face at a time. Medians; a"
-        f" forward pass of the network takes {info['forward_ms']} ms, timed in turn with the scorer.",
+        f" forward pass takes {info['forward_ms']} ms, timed in turn with the scorer.",
         "",
         "| method | ms per face | in forward passes |",
         "|---|---|---|",

@@ -151,7 +151,7 @@ def score_stream(
 
 def score_images(
     sources: Iterable[Source],
-    scorers: str | Scorer | Sequence[str | Scorer] = "grafiqs",
+    scorers: str | Scorer | Sequence[str | Scorer] = "ser-fiq",
     *,
     aligned: bool = False,
     faces: FacePolicy = "largest",
@@ -178,7 +178,7 @@ def score_images(
         InvalidArgumentError: an unknown scorer or policy, or a batch size below 1.
 
     Example:
-        >>> rows = score_images(["portrait.jpg"], "grafiqs")  # doctest: +SKIP
+        >>> rows = score_images(["portrait.jpg"], "ser-fiq")  # doctest: +SKIP
         >>> rows[0].score.quality
         87.2
     """

@@ -56,7 +56,7 @@ def score(
     ] = Path("results"),
     scorer: Annotated[
         str, typer.Option(help="Methods, separated by commas; see `fiqa-fast models`.")
-    ] = "grafiqs",
+    ] = "ser-fiq",
     option: Annotated[
         list[str] | None,
         typer.Option(help="A method's parameter, such as faceqan.k=5 or grafiqs.output=b1."),

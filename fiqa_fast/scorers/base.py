@@ -113,6 +113,7 @@ class Scorer(ABC):
                 f"{name}: expected output to be one of {', '.join(self.spec.outputs)},"
                 f" got {self.output!r}; leave it out for {self.spec.default_output}"
             )
+        self._check_backbone()
 
     @property
     def output(self) -> str:
@@ -166,6 +167,9 @@ class Scorer(ABC):
             )
         empty = torch.empty(0, dtype=dtype, device=device)
         return {o: torch.cat([empty, *(c[o].to(dtype) for c in chunks)]) for o in outputs}
+
+    def _check_backbone(self) -> None:  # noqa: B027 (most methods need nothing special)
+        """Raises InvalidArgumentError unless the network has what the method needs."""
 
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
         """Raises InvalidArgumentError unless `noise` fits; random methods extend this."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fiqa_fast.backbones.base import stages_of
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.ops.abs_sum import abs_sum
 from fiqa_fast.ops.bn_discrepancy import bn_discrepancy
 from fiqa_fast.scorers.base import Scorer, ScorerSpec
@@ -42,6 +44,15 @@ class GraFIQs(Scorer):
         needs=("BatchNorm statistics",),
     )
 
+    def _check_backbone(self) -> None:
+        batch_norms = self.backbone.batch_norms
+        if not batch_norms or any(bn.running_mean is None for bn in batch_norms):
+            raise InvalidArgumentError(
+                "grafiqs: expected a network whose BatchNorm2d layers keep running statistics,"
+                f" got {self.backbone.spec.name}, where they are folded or missing;"
+                " choose another network"
+            )
+
     def _evaluate(
         self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
@@ -74,10 +85,7 @@ class GraFIQs(Scorer):
 
     def _layer_error(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         """One layer's term of the loss, [n]."""
-        if bn.running_mean is None or bn.running_var is None:
-            raise AssertionError("backbones keep the running statistics of every BatchNorm layer")
         official = self.variant == "official"
-        error = bn_discrepancy(
-            x, bn.running_mean, bn.running_var, use_std=not official
-        ).squared_error
+        mean, var = cast("Tensor", bn.running_mean), cast("Tensor", bn.running_var)
+        error = bn_discrepancy(x, mean, var, use_std=not official).squared_error
         return error / x.shape[1] if official else error

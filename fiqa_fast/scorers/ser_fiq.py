@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.noise import Stream, sample_keys, uniform
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
@@ -71,19 +70,11 @@ class SerFiq(Scorer):
     options_type = SerFiqOptions
     options: SerFiqOptions
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        options: ScorerOptions | None = None,
-        *,
-        variant: str = "official",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backbone, options, variant=variant, seed=seed)
-        if not 0 < backbone.spec.dropout < 1:
+    def _check_backbone(self) -> None:
+        if not 0 < self.backbone.spec.dropout < 1:
             raise InvalidArgumentError(
                 "ser-fiq: expected a network with dropout in front of its last layer,"
-                f" got {backbone.spec.name} without; choose another network"
+                f" got {self.backbone.spec.name} without; choose another network"
             )
 
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:

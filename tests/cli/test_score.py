@@ -131,7 +131,14 @@ def test_paths_on_standard_input(fiqa_fast_command, faces_dir, tmp_path, monkeyp
 
 def test_aligned_crops_and_all_outputs(fiqa_fast_command, golden_dir, crop_names, tmp_path):
     code, _, err = fiqa_fast_command(
-        *("score", golden_dir / "crops" / crop_names[0], "--aligned", "--all-outputs"),
+        *(
+            "score",
+            golden_dir / "crops" / crop_names[0],
+            "--aligned",
+            "--all-outputs",
+            "--scorer",
+            "grafiqs",
+        ),
         *("-o", tmp_path / "out"),
     )
     assert code == 0, err

@@ -9,32 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("face_index", pa.int32()),
-        ("box", pa.list_(pa.float32())),
-        ("landmarks", pa.list_(pa.float32())),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("note", pa.string()),
-        ("scorer", pa.string()),
-        ("output", pa.string()),
-        ("raw_score", pa.float64()),
-        ("higher_is_better", pa.bool_()),
-        ("quality", pa.float64()),
-        ("quality_reason", pa.string()),
-        ("backbone", pa.string()),
-        ("weights_sha256", pa.string()),
-        ("variant", pa.string()),
-        ("precision", pa.string()),
-        ("device", pa.string()),
-        ("engine", pa.string()),
-        ("seed", pa.int64()),
-        ("version", pa.string()),
-        ("elapsed_ms", pa.float64()),
-    ]
-)
+from fiqa_fast.results import SCHEMA
 
 DIGEST = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from fiqa_fast.backbones.registry import load_backbone
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.grafiqs import GraFIQs
 from fiqa_fast.scorers.registry import create_scorer
 
@@ -69,3 +71,10 @@ def test_a_black_image_has_a_score_but_no_nan(sface32, crops):
     for variant in ("official", "paper"):
         scores = GraFIQs(sface32, variant=variant).score_all(crops[:1] * 0)
         assert all(torch.isfinite(v).all() for v in scores.values())
+
+
+def test_a_network_without_statistics_is_refused():
+    network = load_backbone("sface", device="cpu")
+    network.batch_norms[3].running_mean = None
+    with pytest.raises(InvalidArgumentError, match="keep running statistics, got sface"):
+        GraFIQs(network)

@@ -1,5 +1,7 @@
 """SER-FIQ on SFace against golden numbers with masks that numpy regenerates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,3 +56,9 @@ def test_wrong_options_and_masks(sface32, crops):
         SerFiq(sface32).score(crops[:1], noise=torch.zeros(1, 100, 50176))
     with pytest.raises(InvalidArgumentError, match="expected masks for 50176 features"):
         SerFiq(sface32).score(crops[:1], noise=torch.ones(1, 100, 7, dtype=torch.bool))
+
+
+def test_a_network_without_dropout_is_refused(sface32, monkeypatch):
+    monkeypatch.setattr(type(sface32), "spec", replace(sface32.spec, dropout=0.0))
+    with pytest.raises(InvalidArgumentError, match="with dropout in front of its last layer"):
+        SerFiq(sface32)
