@@ -201,7 +201,7 @@ def _with_progress(
 
 
 class _Summary:
-    """What is printed at the end: numbers per method, and why images have no score."""
+    """What is printed at the end: numbers per method (quality and time: medians), and failures."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -219,9 +219,9 @@ class _Summary:
 
     def show(self, console: Console) -> None:
         table = Table(title=f"{self.images} images", title_justify="left")
-        table.add_column("method")
-        for heading in ("faces", "raw min", "median", "max", "median quality", "ms per face"):
-            table.add_column(heading, justify="right")
+        table.add_column("method", no_wrap=True)
+        for heading in ("faces", "raw min", "median", "max", "quality", "ms/face"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for (scorer, output), column in self._scores.items():
             name = scorer if output == "score" else f"{scorer} {output}"
             if not column:
