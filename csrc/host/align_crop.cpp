@@ -24,14 +24,6 @@
 #define FIQA_X86
 #endif
 
-// gcc 12.2 at -O3 drops direct calls of these functions as if they wrote nothing (it does not at
-// -O2 or with -fno-ipa-modref -fno-ipa-pure-const), so it shall not reason about them across calls.
-#if defined(__GNUC__) && !defined(__clang__)
-#define FIQA_NOIPA __attribute__((noipa))
-#else
-#define FIQA_NOIPA
-#endif
-
 namespace fiqa::host {
 namespace {
 
@@ -99,7 +91,6 @@ inline bool is_interior(const Image& image, const Taps& taps, int i) {
 // Half to even, as the vector path and OpenCV round.
 inline uint8_t to_level(float value) { return static_cast<uint8_t>(std::nearbyint(value)); }
 
-FIQA_NOIPA
 void blend_at_border(const Image& image, const Taps& taps, int i, uint8_t* rgb) {
   const int64_t u = taps.u[i], v = taps.v[i];
   const float wu[2] = {1.0f - taps.fu[i], taps.fu[i]};
@@ -121,7 +112,6 @@ void blend_at_border(const Image& image, const Taps& taps, int i, uint8_t* rgb) 
 using BlendInterior = void (*)(const Image& image, const Taps& taps, int begin, int end,
                                uint8_t* rgb);
 
-FIQA_NOIPA
 void blend_interior_portable(const Image& image, const Taps& taps, int begin, int end,
                              uint8_t* rgb) {
   for (int i = begin; i < end; ++i) {
