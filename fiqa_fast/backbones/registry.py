@@ -57,7 +57,10 @@ def load_backbone(
         )
     _, load = _LOADERS[name]
     torch_device = resolve_device(device)
-    return load(None if weights is None else Path(weights)).prepare(torch_device, precision)
+    with torch.inference_mode(
+        False
+    ):  # parameters made in inference mode could not be differentiated
+        return load(None if weights is None else Path(weights)).prepare(torch_device, precision)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -160,11 +160,13 @@ class Scorer(ABC):
         dtype = torch.float64 if self.backbone.precision == "float64" else torch.float32
         device = self.backbone.device
         chunks: list[Mapping[str, Tensor]] = []
-        for start in range(0, len(batch), self.images_per_pass):
-            chunk = slice(start, start + self.images_per_pass)
-            chunks.append(
-                self._evaluate(batch[chunk], outputs, None if noise is None else noise[chunk])
-            )
+        # The caller's modes stay outside: inference mode forbids the gradients that some methods
+        # need, and autocast would change the precision that the result claims.
+        with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+            for start in range(0, len(batch), self.images_per_pass):
+                chunk = slice(start, start + self.images_per_pass)
+                draws = None if noise is None else noise[chunk]
+                chunks.append(self._evaluate(batch[chunk], outputs, draws))
         empty = torch.empty(0, dtype=dtype, device=device)
         return {o: torch.cat([empty, *(c[o].to(dtype) for c in chunks)]) for o in outputs}
 

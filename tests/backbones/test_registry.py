@@ -18,6 +18,14 @@ def test_unknown_names_say_what_is_valid():
         load_backbone("sface", precision="int3")
 
 
+def test_a_network_loaded_in_inference_mode_can_be_differentiated():
+    with torch.inference_mode():
+        network = load_backbone("sface", device="cpu")
+    pixels = torch.zeros(1, 3, 112, 112, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(network.normalise(pixels)).sum(), pixels)
+    assert gradient.abs().sum() > 0
+
+
 def test_devices():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in ("cpu", "cuda")

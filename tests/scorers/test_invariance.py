@@ -47,6 +47,17 @@ def test_memory_layout_and_container(scorer, crops):
         _close(scorer.score_all(layout), expected)
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", torch.bfloat16)],
+    ids=["inference_mode", "no_grad", "autocast"],
+)
+def test_the_callers_modes_change_nothing(scorer, crops, mode):
+    expected = scorer.score_all(crops[:1])
+    with mode():
+        _close(scorer.score_all(torch.from_numpy(crops[:1]).permute(0, 3, 1, 2)), expected)
+
+
 def test_empty_batch(scorer):
     scores = scorer.score_all(np.zeros((0, 112, 112, 3), np.uint8))
     assert all(v.shape == (0,) and v.dtype == torch.float32 for v in scores.values())
