@@ -1,15 +1,27 @@
 """Golden data and networks that many tests share."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
+
+# A busy machine is slow, not wrong. Continuous integration tries the same examples on each run: what
+# a new example finds belongs to whoever looks for it, not to an unrelated change.
+hypothesis.settings.register_profile(
+    "fiqa_fast",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("fiqa_fast")
 
 GOLDEN = Path(__file__).parent / "golden"
 FACES = Path(__file__).parents[1] / "examples" / "faces"

@@ -146,7 +146,7 @@ images = hnp.arrays(
 
 
 @native_only
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     height=st.integers(1, 200),

@@ -26,7 +26,7 @@ def test_matches_reference(shape: tuple[int, ...], layout: str, dtype: torch.dty
     check_abs_sum(cpu, activation(shape, dtype, layout))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.lists(st.integers(0, 12), min_size=1, max_size=5).map(tuple),
     transpose=st.booleans(),

@@ -50,7 +50,7 @@ def test_matches_reference(
     check_bn_discrepancy_backward(cpu, x)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 80), st.integers(1, 40), st.integers(1, 20)),
     layout=st.sampled_from(sorted(LAYOUTS)),

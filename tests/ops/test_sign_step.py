@@ -35,7 +35,7 @@ def test_matches_reference(shape: tuple[int, ...], layout: str, dtype: torch.dty
     check_sign_step(cpu, x, gradient_with_zeros(x))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.tuples(st.floats(width=16), st.floats(width=16)), min_size=0, max_size=70),
     dtype=st.sampled_from(DTYPES),

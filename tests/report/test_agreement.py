@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -12,7 +12,6 @@ from fiqa_fast.report.scores import OutputScores
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=40)
 
 
-@settings(deadline=None)  # other work may slow the machine
 @given(PAIRS)
 def test_same_as_scipy_with_ties(pairs: list[tuple[int, int]]) -> None:
     a, b = np.array(pairs, dtype=np.float64).T

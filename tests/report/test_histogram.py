@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fiqa_fast.report.histogram import draw_histogram
@@ -24,7 +24,6 @@ def tick_labels(svg: str) -> list[str]:
     return [t.text or "" for t in texts if t.get("text-anchor") == "middle" and not t.get("class")]
 
 
-@settings(deadline=None)  # other work may slow the machine
 @given(st.lists(FINITE, min_size=1, max_size=200))
 def test_every_value_is_in_a_bar_inside_the_picture(values: list[float]) -> None:
     svg = str(draw_histogram(np.array(values), label="raw score"))

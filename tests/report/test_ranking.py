@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fiqa_fast.report.ranking import rank_faces
@@ -57,7 +57,6 @@ def test_the_middle_is_left_out(max_faces: int) -> None:
     assert ranked.first_worst_rank == 10 - len(ranked.worst) + 1
 
 
-@settings(deadline=None)  # other work may slow the machine
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(1, 40), st.booleans())
 def test_shown_faces_are_distinct_and_in_order(
     raw: list[float], max_faces: int, higher_is_better: bool

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fiqa_fast.report.text import file_name, format_number, make_printable, shorten_digest
@@ -9,13 +9,11 @@ from fiqa_fast.report.text import file_name, format_number, make_printable, shor
 ANY_TEXT = st.text(alphabet=st.characters(codec=None, exclude_categories=()))
 
 
-@settings(deadline=None)  # other work may slow the machine
 @given(ANY_TEXT)
 def test_any_string_becomes_storable(text: str) -> None:
     make_printable(text).encode("utf-8")
 
 
-@settings(deadline=None)  # other work may slow the machine
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc", "Cf"))))
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert make_printable(text) == text
