@@ -13,8 +13,8 @@ from PIL import Image
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
 
-# A busy machine is slow, not wrong. Continuous integration tries the same examples on each run: what
-# a new example finds belongs to whoever looks for it, not to an unrelated change.
+# A busy machine is slow, not wrong. Continuous integration tries the same examples on each run:
+# what a new example finds belongs to whoever looks for it, not to an unrelated change.
 hypothesis.settings.register_profile(
     "fiqa_fast",
     deadline=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -50,12 +51,12 @@ class BackboneSpec:
     taps: dict[str, str]
 
 
-class Unit(nn.Module):
+class Unit(nn.Module, ABC):
     """A piece of a network that shows its BatchNorm2d inputs to an observer."""
 
+    @abstractmethod
     def forward(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
         """Maps an activation [N, C, H, W] to the next."""
-        raise NotImplementedError
 
 
 class Stage(nn.Sequential):
@@ -68,7 +69,7 @@ class Stage(nn.Sequential):
         return x
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A recognition network, cut where the scorers need to look inside.
 
     normalise -> stages[0] (tap b1) -> ... -> stages[3] (tap b4) -> tail -> features -> embed
@@ -108,9 +109,9 @@ class Backbone(nn.Module):
             x = stage(x, observe)
         return x.flatten(1)
 
+    @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
         """[N, F] -> raw embedding [N, embedding_size], not normalised."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Network input [N, 3, H, W] -> raw embedding [N, embedding_size]."""
