@@ -38,6 +38,7 @@ from fiqa_fast.errors import ImageError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces
 from fiqa_fast.images.decode import decode_image
 from fiqa_fast.images.detect import YuNetDetector
+from fiqa_fast.images.sources import IMAGE_SUFFIXES
 from fiqa_fast.types import CROP_SIZE_PX, FailureReason, UInt8Array
 
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -53,9 +54,6 @@ LEVELS: dict[str, tuple[float, ...]] = {
 
 CLEAN = "clean"
 """The name that level 0 has in the `degradation` column."""
-
-PHOTO_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Files with another suffix (credits, for instance) are not taken for photographs."""
 
 LADDER_COLUMNS = ("file", "photo", "degradation", "level", "parameter")
 
@@ -178,10 +176,10 @@ def find_photos(folder: Path) -> list[Path]:
             f"degradation ladder: expected a folder of photographs, got {str(folder)!r};"
             " name one that exists"
         )
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not photos:
         raise InvalidArgumentError(
-            f"degradation ladder: expected photographs ({', '.join(sorted(PHOTO_SUFFIXES))}) in"
+            f"degradation ladder: expected photographs ({', '.join(sorted(IMAGE_SUFFIXES))}) in"
             f" {str(folder)!r}, got none; subfolders are not searched"
         )
     by_stem: dict[str, Path] = {}

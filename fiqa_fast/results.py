@@ -82,10 +82,10 @@ class ScoreRow:
     elapsed_ms: float | None
 
     def record(self) -> dict[str, Any]:
-        """The row's columns by name. File names that are not UTF-8 are escaped with backslashes."""
+        """The row's columns by name."""
         score = self.score
         return {
-            "path": os.fsencode(self.path).decode("utf-8", "backslashreplace"),
+            "path": stored_path(self.path),
             "face_index": self.face_index,
             "box": self.box,
             "landmarks": self.landmarks,
@@ -95,6 +95,11 @@ class ScoreRow:
             **{name: getattr(score, name) for name in SCHEMA.names if hasattr(score, name)},
             "elapsed_ms": self.elapsed_ms,
         }
+
+
+def stored_path(path: str) -> str:
+    """A path as it stands in the table: bytes that are not UTF-8 are escaped with backslashes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def to_table(rows: Iterable[ScoreRow]) -> pa.Table:
@@ -128,7 +133,7 @@ class ResultsWriter:
         self._settings = json.loads(json.dumps(settings))
         self._mode = mode
         self._file: TextIO | None = None
-        self.finished_paths: set[str] = set()
+        self.finished_paths: set[str] = set()  # as `stored_path` gives them
 
     def __enter__(self) -> ResultsWriter:
         """Opens the folder; of a resumed run, `finished_paths` says what it holds already."""

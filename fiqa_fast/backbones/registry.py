@@ -26,7 +26,7 @@ def load_backbone(
     name: str = "sface",
     *,
     weights: str | Path | None = None,
-    precision: str = "float32",
+    precision: str = "auto",
     device: str = "auto",
 ) -> Backbone:
     """Loads a recognition network for inference.
@@ -34,7 +34,7 @@ def load_backbone(
     Args:
         name: one of `list_backbones()`.
         weights: a weights file; None takes the packaged default.
-        precision: "float32" (the reference), "float64", "bf16" or "fp16".
+        precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
         device: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:N".
 
     Returns:
@@ -50,9 +50,11 @@ def load_backbone(
             f"load_backbone: expected name to be one of {', '.join(_LOADERS)}, got {name!r};"
             " `fiqa-fast models` lists them"
         )
+    if precision == "auto":
+        precision = "float32"
     if precision not in PRECISIONS:
         raise InvalidArgumentError(
-            f"load_backbone: expected precision to be one of {', '.join(PRECISIONS)},"
+            f"load_backbone: expected precision to be one of auto, {', '.join(PRECISIONS)},"
             f" got {precision!r}; choose one of them"
         )
     _, load = _LOADERS[name]

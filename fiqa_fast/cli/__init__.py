@@ -11,6 +11,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from fiqa_fast.cli.doctor import doctor
 from fiqa_fast.cli.exit_codes import ExitCode
@@ -35,12 +36,8 @@ def main() -> None:
     try:
         app(prog_name="fiqa-fast")
     except FiqaError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         wrong_argument = isinstance(error, InvalidArgumentError)
         sys.exit(ExitCode.USAGE if wrong_argument else ExitCode.UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

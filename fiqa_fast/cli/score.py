@@ -36,7 +36,7 @@ from fiqa_fast.images.detect import FacePolicy, YuNetDetector
 from fiqa_fast.images.sources import find_images
 from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, FaceFinder, check_policy, score_stream
 from fiqa_fast.report.html import write_report
-from fiqa_fast.results import Mode, ResultsWriter, ScoreRow
+from fiqa_fast.results import Mode, ResultsWriter, ScoreRow, stored_path
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.version import __version__
@@ -102,7 +102,7 @@ def score(
     is no score. Exit codes: 0 done, 1 weights, device or folder cannot be used, 2 wrong option, 3
     nothing to score, 130 interrupted (what was scored is kept; continue with --resume).
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)  # names of files may hold brackets
     check_policy(faces)
     names = [name.strip() for name in scorer.split(",") if name.strip()]
     options = parse_options(option or [], names)
@@ -118,7 +118,7 @@ def score(
     network = load_backbone(
         backbone,
         weights=weights,
-        precision="float32" if precision == "auto" else precision,
+        precision=precision,
         device=device,
     )
     scorers = [
@@ -137,7 +137,7 @@ def score(
     try:
         with writer:
             # The names are listed before the first is scored: that gives the remaining time.
-            todo = [path for path in images if path not in writer.finished_paths]
+            todo = [path for path in images if stored_path(path) not in writer.finished_paths]
             if writer.finished_paths:
                 console.print(f"resuming: {len(writer.finished_paths)} images are already scored")
             rows = score_stream(

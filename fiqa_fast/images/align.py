@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fiqa_fast import _extension
 from fiqa_fast.errors import ImageError, InvalidArgumentError
+from fiqa_fast.images.pixels import check_pixels
 from fiqa_fast.types import (
     CROP_SIZE_PX,
     AlignedFace,
@@ -190,7 +191,7 @@ def resize_crop(image: FaceImage) -> AlignedFace:
     Raises:
         InvalidArgumentError: `image.pixels` is not uint8 [H, W, 3].
     """
-    _check_pixels("resize_crop", image.pixels)
+    check_pixels("resize_crop", image.pixels)
     height, width = image.pixels.shape[:2]
     if (height, width) == (CROP_SIZE_PX, CROP_SIZE_PX):
         return AlignedFace(image.path, image.pixels, note=image.note)
@@ -205,16 +206,8 @@ def resize_crop(image: FaceImage) -> AlignedFace:
     return AlignedFace(image.path, crop, note=", ".join([*notes, f"resized from {width}x{height}"]))
 
 
-def _check_pixels(what: str, pixels: UInt8Array) -> None:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise InvalidArgumentError(
-            f"{what}: expected pixels uint8 of shape [H, W, 3], got {pixels.dtype}"
-            f" {list(pixels.shape)}"
-        )
-
-
 def _check_arguments(pixels: UInt8Array, matrices: Float64Array) -> None:
-    _check_pixels("align_crop", pixels)
+    check_pixels("align_crop", pixels)
     if matrices.dtype != np.float64 or matrices.ndim != 3 or matrices.shape[1:] != (2, 3):
         raise InvalidArgumentError(
             f"align_crop: expected matrices float64 of shape [K, 2, 3], got {matrices.dtype}"

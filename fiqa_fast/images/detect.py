@@ -11,6 +11,7 @@ import numpy as np
 
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.images.opencv_quiet import quiet_opencv
+from fiqa_fast.images.pixels import check_pixels
 from fiqa_fast.packaged_weights import PackagedFile, locate_checked
 from fiqa_fast.types import DetectedFace, Float32Array, UInt8Array
 
@@ -90,11 +91,7 @@ class YuNetDetector:
         Raises:
             InvalidArgumentError: `pixels` has another shape or dtype.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise InvalidArgumentError(
-                "YuNetDetector.detect: expected pixels uint8 of shape [H, W, 3], got"
-                f" {pixels.dtype} {list(pixels.shape)}"
-            )
+        check_pixels("YuNetDetector.detect", pixels)
         longer_side = max(pixels.shape[:2])
         faces = self._detect_at(pixels, self._max_side_px)
         large_px = _LARGE_FACE_FRACTION * self._max_side_px

@@ -41,7 +41,6 @@ class ImageHeader:
         height: of the stored pixels, before any turn.
         mode: Pillow's name of the pixel layout ("L", "RGB", "CMYK", ...); "" for a TIFF.
         bits: per sample: 8 (or fewer) or 16.
-        samples: per pixel, of a TIFF; 0 otherwise.
         is_inverted: a 16-bit TIFF in which 0 is white.
         is_transparent: has an alpha channel or a transparent colour.
         has_more_frames: an animation or a file of several pages.
@@ -54,7 +53,6 @@ class ImageHeader:
     height: int
     mode: str = ""
     bits: int = 8
-    samples: int = 0
     is_inverted: bool = False
     is_transparent: bool = False
     has_more_frames: bool = False
@@ -215,7 +213,6 @@ def _tiff_header(data: bytes, path: str) -> ImageHeader:
         width=int(tags[_TIFF_WIDTH]),
         height=int(tags[_TIFF_HEIGHT]),
         bits=16 if is_16_bit else 8,
-        samples=samples,
         is_inverted=is_16_bit and photometric == 0,
         is_transparent=is_16_bit and samples == 4,
         has_more_frames=tags.next != 0,

@@ -109,7 +109,7 @@ def create_scorer(
         network = load_backbone(
             backbone,
             weights=weights,
-            precision="float32" if precision == "auto" else precision,
+            precision=precision,
             device=device,
         )
     return scorer(network, scorer.options_type(**options), variant=variant, seed=seed)

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import struct
 import zlib
 
@@ -175,6 +176,21 @@ def test_an_interrupted_run_is_resumed(fiqa_fast_command, faces_dir, tmp_path, m
     for row in resumed + whole:
         del row["elapsed_ms"]
     assert resumed == whole
+
+
+def test_a_name_that_is_not_utf8_is_recognised_when_a_run_is_resumed(
+    fiqa_fast_command, faces_dir, tmp_path
+):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = [b"caf\xe9.jpg", b"z1.jpg", b"z2.jpg"]
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes((faces_dir / "impostor_1.jpg").read_bytes())
+    arguments = ("score", folder, "-o", tmp_path / "out", *FAST)
+    assert fiqa_fast_command(*arguments)[0] == 0
+    assert fiqa_fast_command(*arguments, "--resume")[0] == 0
+    paths = [row["path"].rsplit("/", 1)[-1] for row in _rows(tmp_path / "out")]
+    assert sorted(paths) == ["caf\\xe9.jpg", "z1.jpg", "z2.jpg"]
 
 
 def test_nothing_to_score(fiqa_fast_command, tmp_path):
