@@ -7,6 +7,7 @@ scorer = fiqa_fast.create_scorer("faceqan", k=10, l=5)
 raw_scores = scorer.score(crops)  # uint8 RGB [B, 3, 112, 112] -> float32 [B]
 """
 
+from fiqa_fast.backbones.checkpoints import load_checkpoint
 from fiqa_fast.backbones.registry import list_backbones, load_backbone
 from fiqa_fast.errors import FiqaError
 from fiqa_fast.pipeline import score_images
@@ -20,5 +21,6 @@ __all__ = [
     "list_backbones",
     "list_scorers",
     "load_backbone",
+    "load_checkpoint",
     "score_images",
 ]

@@ -16,8 +16,8 @@ from fiqa_fast import _extension
 from fiqa_fast.backbones import sface
 from fiqa_fast.errors import FiqaError
 from fiqa_fast.images import detect
-from fiqa_fast.packaged_weights import locate, read_checked
 from fiqa_fast.version import __version__
+from fiqa_fast.weights.packaged import locate, read_checked
 
 _CPU_FEATURES = {
     "AVX2": "avx2",

@@ -32,6 +32,7 @@ class Stream(IntEnum):
 
     FACEQAN_NOISE = 1
     SER_FIQ_MASKS = 2
+    DIFFIQA_NOISE = 3
 
 
 def sample_keys(crops: Tensor) -> UInt64Array:
@@ -63,6 +64,31 @@ def uniform(seed: int, stream: Stream, samples: UInt64Array, count: int) -> Tens
     if _extension.host is not None:
         return torch.from_numpy(_extension.host.philox_uniform(seed, stream, samples, count))
     return torch.from_numpy(uniform_reference(seed, stream, samples, count))
+
+
+def normal(seed: int, stream: Stream, samples: UInt64Array, count: int) -> Tensor:
+    """Draws `count` standard normal numbers for each sample.
+
+    Box and Muller, "A Note on the Generation of Random Normal Deviates" (1958): each pair of
+    uniform numbers gives a pair of normal ones, so that a longer draw begins with the shorter.
+
+    Args:
+        seed: 0 <= seed < 2**63.
+        stream: what the numbers are for.
+        samples: uint64 [B], from `sample_keys`.
+        count: numbers for each sample.
+
+    Returns:
+        float32 [B, count] on the CPU, mean 0, variance 1; no number is beyond 5.77, since the
+        uniform numbers have 24 bits.
+    """
+    pairs = -(-count // 2)
+    uniforms = uniform(seed, stream, samples, 2 * pairs).numpy().astype(np.float64)
+    first, second = uniforms[:, 0::2], uniforms[:, 1::2]
+    radius, angle = np.sqrt(-2 * np.log(1 - first)), 2 * np.pi * second  # 1 - first is never 0
+    normals = np.empty((len(samples), 2 * pairs), np.float32)
+    normals[:, 0::2], normals[:, 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+    return torch.from_numpy(np.ascontiguousarray(normals[:, :count]))
 
 
 def uniform_reference(seed: int, stream: int, samples: UInt64Array, count: int) -> Float32Array:

@@ -10,10 +10,9 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import get_args
@@ -22,13 +21,14 @@ import numpy as np
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
-from fiqa_fast.calibration import Calibration, find_calibration
+from fiqa_fast.calibration import Calibration, find_calibration, source_of
 from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces, resize_crop
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_image
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
 from fiqa_fast.results import ScoreRow
 from fiqa_fast.scorers.base import Scorer
+from fiqa_fast.scorers.evaluation import evaluate_together
 from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.types import (
     AlignedFace,
@@ -42,6 +42,7 @@ from fiqa_fast.version import __version__
 
 DEFAULT_BATCH_SIZE = 16
 Source = str | Path | UInt8Array
+OnFace = Callable[[AlignedFace, Sequence[ScoreRow]], object]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def score_stream(
     finder: FaceFinder,
     batch_size: int = DEFAULT_BATCH_SIZE,
     all_outputs: bool = False,
+    calibrations: Sequence[Calibration] = (),
     threads: int | None = None,
+    on_face: OnFace | None = None,
 ) -> Iterator[list[ScoreRow]]:
     """Scores images one after the other, working ahead in the background.
 
@@ -108,14 +111,16 @@ def score_stream(
         finder: how faces are found.
         batch_size: faces that are collected before the scorers are called.
         all_outputs: every output of each scorer instead of its chosen one.
+        calibrations: from `read_calibrations`; they come before the packaged ones.
         threads: that decode, detect and align; None: one for each core.
+        on_face: is called with each face and its rows, before the rows of its image are yielded.
 
     Yields:
         For each source, in order, its rows: one per face and scorer (and output); one per scorer
         (and output) when there is no face.
 
     Raises:
-        InvalidArgumentError: a batch size below 1.
+        InvalidArgumentError: a batch size below 1, or several calibrations for one output.
     """
     if batch_size < 1:
         raise InvalidArgumentError(
@@ -123,7 +128,7 @@ def score_stream(
         )
     workers = threads or os.cpu_count() or 1
     columns = [
-        _Column(scorer, output)
+        _Column(scorer, output, calibrations)
         for scorer in scorers
         for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
     ]
@@ -144,7 +149,7 @@ def score_stream(
                     images.append(pending.popleft().result())
                     crop_count += len(images[-1]) if isinstance(images[-1], list) else 0
                     refill()
-                yield from _score_images(images, columns)
+                yield from _score_images(images, columns, on_face)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -157,6 +162,7 @@ def score_images(
     faces: FacePolicy = "largest",
     batch_size: int = DEFAULT_BATCH_SIZE,
     all_outputs: bool = False,
+    calibrations: Sequence[Calibration] = (),
 ) -> list[ScoreRow]:
     """Scores photographs: finds and aligns the faces, and gives every result as a row.
 
@@ -169,13 +175,15 @@ def score_images(
         faces: which faces of a photograph: "largest", "central" or "all".
         batch_size: faces that are scored together.
         all_outputs: every output of each scorer instead of its chosen one.
+        calibrations: from `read_calibrations`; they come before the packaged ones.
 
     Returns:
         One row per face and scorer, in the order of the sources. An image that cannot be scored is
         a row too, with status "failed" and the reason.
 
     Raises:
-        InvalidArgumentError: an unknown scorer or policy, or a batch size below 1.
+        InvalidArgumentError: an unknown scorer or policy, a batch size below 1, or several
+            calibrations for one output.
 
     Example:
         >>> rows = score_images(["portrait.jpg"], "ser-fiq")  # doctest: +SKIP
@@ -190,7 +198,12 @@ def score_images(
     made = [create_scorer(s, backbone=network) if isinstance(s, str) else s for s in chosen]
     finder = FaceFinder(None) if aligned else FaceFinder(faces=faces)
     rows = score_stream(
-        sources, made, finder=finder, batch_size=batch_size, all_outputs=all_outputs
+        sources,
+        made,
+        finder=finder,
+        batch_size=batch_size,
+        all_outputs=all_outputs,
+        calibrations=calibrations,
     )
     return [row for image in rows for row in image]
 
@@ -207,31 +220,34 @@ def check_policy(faces: str) -> None:
 class _Column:
     """One output of one scorer: makes its QualityScores."""
 
-    def __init__(self, scorer: Scorer, output: str) -> None:
+    def __init__(self, scorer: Scorer, output: str, calibrations: Sequence[Calibration]) -> None:
         self.scorer, self.output = scorer, output
-        self._calibration = find_calibration(scorer, output)
+        self._source = source_of(scorer, output)
+        self._calibration = find_calibration(scorer, output, calibrations)
 
     def quality_score(self, raw_score: float | None) -> QualityScore:
-        spec, network = self.scorer.spec, self.scorer.backbone
+        source, network = self._source, self.scorer.backbone
         quality, reason = None, "no score"
         if raw_score is not None and isinstance(self._calibration, Calibration):
             quality, reason = self._calibration.quality(raw_score), ""
         elif raw_score is not None:
             reason = str(self._calibration)
         return QualityScore(
-            scorer=spec.name,
-            output=self.output,
+            scorer=source.scorer,
+            output=source.output,
             raw_score=raw_score,
-            higher_is_better=spec.higher_is_better,
+            higher_is_better=source.higher_is_better,
             quality=quality,
             quality_reason=reason,
-            backbone=network.spec.name,
-            weights_sha256=network.weights_sha256,
-            variant=self.scorer.variant,
+            backbone=source.backbone,
+            weights_sha256=source.weights_sha256,
+            bn_statistics=source.bn_statistics,
+            variant=source.variant,
+            parameters=source.parameters,
             precision=network.precision,
             device=str(network.device),
             engine="torch",
-            seed=self.scorer.seed if spec.is_random else None,
+            seed=self.scorer.seed if self.scorer.spec.is_random else None,
             version=__version__,
         )
 
@@ -246,13 +262,15 @@ class _RawScores:
 
 
 def _score_images(
-    images: Sequence[list[AlignedFace] | FailedImage], columns: Sequence[_Column]
+    images: Sequence[list[AlignedFace] | FailedImage],
+    columns: Sequence[_Column],
+    on_face: OnFace | None,
 ) -> Iterator[list[ScoreRow]]:
     crops = [face.crop for image in images if isinstance(image, list) for face in image]
     outputs: dict[Scorer, list[str]] = {}
     for column in columns:
         outputs.setdefault(column.scorer, []).append(column.output)
-    scores = {scorer: _score_crops(scorer, names, crops) for scorer, names in outputs.items()}
+    scores = _score_crops(outputs, crops)
     position = 0
     for image in images:
         if isinstance(image, FailedImage):
@@ -260,39 +278,52 @@ def _score_images(
             continue
         rows = []
         for face in image:
-            rows += [_face_row(face, c, scores[c.scorer], position) for c in columns]
+            face_rows = [_face_row(face, c, scores[c.scorer], position) for c in columns]
+            if on_face is not None:
+                on_face(face, face_rows)
+            rows += face_rows
             position += 1
         yield rows
 
 
-def _score_crops(scorer: Scorer, outputs: Sequence[str], crops: Sequence[UInt8Array]) -> _RawScores:
+def _score_crops(
+    outputs: Mapping[Scorer, Sequence[str]], crops: Sequence[UInt8Array]
+) -> dict[Scorer, _RawScores]:
+    """Scores crops with every scorer; those on one network share its forward pass."""
     if not crops:
-        return _RawScores({output: [] for output in outputs}, [], 0.0)
-    start = time.perf_counter()
-    evaluate = partial(_evaluate, scorer, outputs)
-    errors = [""] * len(crops)
-    try:
-        raw = evaluate(crops)
-    except (FiqaError, RuntimeError):  # RuntimeError: torch's, such as out of memory
-        # One crop at a time, so that what can be scored is scored.
-        raw = {output: [math.nan] * len(crops) for output in outputs}
-        for i, crop in enumerate(crops):
-            try:
-                for output, values in evaluate([crop]).items():
-                    raw[output][i] = values[0]
-            except (FiqaError, RuntimeError) as error:
-                errors[i] = f"{type(error).__name__}: {error}"
-    elapsed_ms = (time.perf_counter() - start) * 1e3 / len(crops)
-    return _RawScores(raw, errors, elapsed_ms)
+        return {s: _RawScores({o: [] for o in names}, [], 0.0) for s, names in outputs.items()}
+    networks = dict.fromkeys(scorer.backbone for scorer in outputs)
+    scores: dict[Scorer, _RawScores] = {}
+    for network in networks:
+        group = [scorer for scorer in outputs if scorer.backbone is network]
+        try:
+            evaluations = evaluate_together(group, np.stack(crops), outputs)
+        except (FiqaError, RuntimeError):  # RuntimeError: torch's, such as out of memory
+            scores |= {s: _score_one_by_one(s, outputs[s], crops) for s in group}
+            continue
+        for scorer, evaluation in evaluations.items():
+            raw = {output: values.tolist() for output, values in evaluation.scores.items()}
+            elapsed_ms = evaluation.elapsed_s * 1e3 / len(crops)
+            scores[scorer] = _RawScores(raw, [""] * len(crops), elapsed_ms)
+    return scores
 
 
-def _evaluate(
+def _score_one_by_one(
     scorer: Scorer, outputs: Sequence[str], crops: Sequence[UInt8Array]
-) -> dict[str, list[float]]:
-    batch = np.stack(crops)
-    if list(outputs) == [scorer.output]:
-        return {scorer.output: scorer.score(batch).tolist()}
-    return {output: scores.tolist() for output, scores in scorer.score_all(batch).items()}
+) -> _RawScores:
+    """One scorer and one crop at a time, so that what can be scored is scored."""
+    raw = {output: [math.nan] * len(crops) for output in outputs}
+    errors = [""] * len(crops)
+    start = time.perf_counter()
+    for i, crop in enumerate(crops):
+        try:
+            evaluation = evaluate_together([scorer], crop[None], {scorer: outputs})[scorer]
+        except (FiqaError, RuntimeError) as error:
+            errors[i] = f"{type(error).__name__}: {error}"
+            continue
+        for output, values in evaluation.scores.items():
+            raw[output][i] = values.item()
+    return _RawScores(raw, errors, (time.perf_counter() - start) * 1e3 / len(crops))
 
 
 def _face_row(face: AlignedFace, column: _Column, scores: _RawScores, position: int) -> ScoreRow:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from fiqa_fast.errors import ResultsError
 from fiqa_fast.types import QualityScore
+from fiqa_fast.version import __version__
 
 Status = Literal["ok", "failed"]
 Mode = Literal["new", "resume", "overwrite"]
@@ -43,7 +44,9 @@ SCHEMA = pa.schema(
         ("quality_reason", pa.string()),
         ("backbone", pa.string()),
         ("weights_sha256", pa.string()),
+        ("bn_statistics", pa.string()),
         ("variant", pa.string()),
+        ("parameters", pa.string()),  # JSON
         ("precision", pa.string()),
         ("device", pa.string()),
         ("engine", pa.string()),
@@ -204,10 +207,20 @@ class ResultsWriter:
 
 
 def read_csv(path: Path) -> Iterator[dict[str, Any]]:
-    """Reads `scores.csv` back into records with the types of SCHEMA; cut-off lines are left out."""
+    """Reads `scores.csv` back into records with the types of SCHEMA; cut-off lines are left out.
+
+    Raises:
+        ResultsError: its columns are not those of SCHEMA.
+    """
     with path.open(encoding="utf-8", newline="") as file:
-        for fields in csv.reader(file):
-            if len(fields) == len(SCHEMA) and fields != SCHEMA.names:
+        lines = csv.reader(file)
+        if next(lines, None) != SCHEMA.names:
+            raise ResultsError(
+                f"results: expected the columns of fiqa_fast {__version__} in {path}, got others;"
+                " another version wrote the file: use that one, or score again with --overwrite"
+            )
+        for fields in lines:
+            if len(fields) == len(SCHEMA):
                 yield {f.name: _parse(f.type, v) for f, v in zip(SCHEMA, fields, strict=True)}
 
 

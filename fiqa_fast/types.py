@@ -102,7 +102,11 @@ class QualityScore:
         quality_reason: why `quality` is None, or "".
         backbone: registered name of the network.
         weights_sha256: digest of the network's weights file.
+        bn_statistics: where the network's BatchNorm statistics come from: "training", "none", or
+            how they were re-estimated.
         variant: "official" (what published tables used) or "paper".
+        parameters: the method's own parameters, as JSON with sorted keys, without those that are
+            left to the method.
         precision: the arithmetic that really ran: "float32", "bf16", ...
         device: where it ran: "cpu", "cuda:0", ...
         engine: what ran it: "torch".
@@ -118,7 +122,9 @@ class QualityScore:
     quality_reason: str
     backbone: str
     weights_sha256: str
+    bn_statistics: str
     variant: str
+    parameters: str
     precision: str
     device: str
     engine: str

@@ -2,16 +2,24 @@
 
 import json
 import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
+
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+import golden_recipe  # noqa: E402 (stands beside the data that it belongs to)
 
 # A busy machine is slow, not wrong. Continuous integration tries the same examples on each run:
 # what a new example finds belongs to whoever looks for it, not to an unrelated change.
@@ -23,7 +31,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("fiqa_fast")
 
-GOLDEN = Path(__file__).parent / "golden"
 FACES = Path(__file__).parents[1] / "examples" / "faces"
 
 
@@ -63,3 +70,15 @@ def sface32() -> Backbone:
 @pytest.fixture(scope="session")
 def sface64() -> Backbone:
     return load_backbone("sface", precision="float64", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def recipe_state_dict() -> Callable[[Mapping[str, torch.Size]], dict[str, Tensor]]:
+    """Makes the golden weights for given keys and shapes."""
+    return golden_recipe.state_dict
+
+
+@pytest.fixture(scope="session")
+def recipe_backbone() -> Callable[..., Backbone]:
+    """Makes a network (and its head) with the golden weights: (name, precision, head)."""
+    return golden_recipe.backbone

@@ -1,18 +1,23 @@
-import numpy as np
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fiqa_fast.calibration import (
     Calibration,
+    Percentiles,
     find_calibration,
-    fit_percentiles,
-    from_json,
     packaged_calibrations,
-    to_json,
+    source_of,
 )
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.scorers.registry import create_scorer, list_scorers
+from fiqa_fast.scorers.registry import create_scorer, scorer_class
+
+PACKAGED = [
+    ("grafiqs", ("official", "paper")),
+    ("faceqan", ("official", "paper")),
+    ("ser-fiq", ("official", "paper")),
+    ("embedding-norm", ("official",)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,65 +25,85 @@ def grafiqs(sface32):
     return create_scorer("grafiqs", backbone=sface32)
 
 
-def test_quality_is_the_share_of_the_reference_that_is_beaten(sface32, grafiqs):
-    norm = create_scorer("embedding-norm", backbone=sface32)
-    higher = fit_percentiles(norm, "score", range(101), "numbers")
-    assert higher.quality(25) == pytest.approx(25)
-    assert higher.quality(-5) == 0
-    assert higher.quality(500) == 100
-    lower = fit_percentiles(grafiqs, "b2", range(101), "numbers")
-    assert lower.quality(25) == pytest.approx(75)
-    assert lower.reference_set == "numbers (101 faces)"
+def make_calibration(scorer, output, **changes):
+    """A calibration that no packaged one is equal to; fields of the source that differ."""
+    source = replace(source_of(scorer, output), **changes)
+    return Calibration(source, Percentiles(tuple(range(101))), "numbers", 101, "0.1.0")
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50), st.floats(-2e6, 2e6))
-def test_quality_is_bounded_and_monotone(raw_scores, value):
-    knots = np.percentile(raw_scores, np.linspace(0, 100, 101))
-    calibration = Calibration("s", "o", "official", {}, "n", "0", True, "r", tuple(knots))
-    assert 0 <= calibration.quality(value) <= 100
-    assert calibration.quality(value) <= calibration.quality(value + 1)
-
-
-def test_round_trip(grafiqs):
-    calibrations = [fit_percentiles(grafiqs, "b2", [1.0, 2.0, 4.0], "three")]
-    assert from_json(to_json(calibrations)) == calibrations
-
-
-@pytest.mark.parametrize("scores", [[], [1.0], [1.0, float("nan")]])
-def test_too_few_scores(grafiqs, scores):
-    with pytest.raises(InvalidArgumentError, match="at least 2 finite raw_scores"):
-        fit_percentiles(grafiqs, "b2", scores, "nothing")
-
-
-@pytest.mark.parametrize("text", ["", "3", "[1]", '[{"scorer": "x"}]'])
-def test_damaged_file(text):
-    with pytest.raises(InvalidArgumentError, match="expected a JSON list of calibrations"):
-        from_json(text)
-
-
-def test_every_method_is_calibrated_on_the_default_network(sface32):
-    for spec in list_scorers():
-        for variant in spec.variants or ("official",):
-            scorer = create_scorer(spec.name, backbone=sface32, variant=variant)
-            for output in spec.outputs:
+def test_every_output_is_calibrated_on_the_default_network(sface32):
+    for name, variants in PACKAGED:
+        for variant in variants:
+            scorer = create_scorer(name, backbone=sface32, variant=variant)
+            for output in scorer_class(name).spec.outputs:
                 found = find_calibration(scorer, output)
-                assert isinstance(found, Calibration), (spec.name, variant, output)
-                assert "186 faces" in found.reference_set
-                assert list(found.raw_scores) == sorted(found.raw_scores)
+                assert isinstance(found, Calibration), (name, variant, output)
+                assert found.face_count == 186
+                knots = found.scale.raw_scores
+                assert [found.quality(knot) for knot in knots] == pytest.approx(
+                    list(range(101)) if found.source.higher_is_better else list(range(100, -1, -1))
+                )
 
 
 def test_packaged_calibrations_are_unique():
-    keys = [(c.scorer, c.output, c.variant, str(c.parameters)) for c in packaged_calibrations()]
-    assert len(set(keys)) == len(keys)
+    sources = [c.source for c in packaged_calibrations()]
+    assert len(set(sources)) == len(sources) == 17
 
 
-def test_no_quality_for_what_was_not_calibrated(sface32, monkeypatch):
-    scorer = create_scorer("faceqan", backbone=sface32, k=5)
-    assert find_calibration(scorer, "score") == (
-        "no calibration for the parameters {'k': 5, 'l': 5, 'eps': 0.001, 'p': 5}"
+def test_given_calibrations_come_before_the_packaged_ones(grafiqs):
+    given = make_calibration(grafiqs, "b2")
+    other = make_calibration(grafiqs, "b3")
+    assert find_calibration(grafiqs, "b2", [other, given]) is given
+    assert find_calibration(grafiqs, "b1", [other, given]) in packaged_calibrations()
+
+
+def test_two_given_calibrations_for_one_output(grafiqs):
+    given = make_calibration(grafiqs, "b2")
+    with pytest.raises(InvalidArgumentError, match="expected one for grafiqs b2, got 2 that fit"):
+        find_calibration(grafiqs, "b2", [given, replace(given, reference_set="other")])
+
+
+def test_the_reason_says_what_differs(sface32, grafiqs, monkeypatch):
+    def reason(scorer=grafiqs, output="b2", given=()):
+        return find_calibration(scorer, output, given)
+
+    short = sface32.weights_sha256[:12]
+    with monkeypatch.context() as patched:
+        patched.setattr(sface32, "weights_sha256", "0" * 64)
+        assert reason() == (
+            f"no calibration for grafiqs b2 with the weights 000000000000... (the nearest has"
+            f" {short}...)"
+        )
+        patched.setattr(sface32, "bn_statistics", "re-estimated over 9 crops")
+        nearer = make_calibration(grafiqs, "b2", bn_statistics="training")
+        assert reason(given=[nearer]) == (
+            "no calibration for grafiqs b2 with the BatchNorm statistics re-estimated over 9 crops"
+            " (the nearest has training)"
+        )
+        assert "the weights 000000000000..." in reason()
+        assert " and the BatchNorm statistics re-estimated" in reason()
+    with monkeypatch.context() as patched:
+        patched.setattr(sface32, "precision", "bf16")
+        assert reason() == "calibrations hold for float32 and float64, not for bf16"
+    with monkeypatch.context() as patched:
+        patched.setattr(sface32, "precision", "float64")
+        assert isinstance(reason(), Calibration)
+    with monkeypatch.context() as patched:
+        patched.setattr(sface32, "spec", replace(sface32.spec, name="other"))
+        assert reason() == (
+            "no calibration for grafiqs b2 with the network other (the nearest has sface)"
+        )
+    k_5 = create_scorer("faceqan", backbone=sface32, k=5)
+    assert reason(k_5, "score") == (
+        'no calibration for faceqan with the parameters {"eps": 0.001, "k": 5, "l": 5, "p": 5}'
+        ' (the nearest has {"eps": 0.001, "k": 10, "l": 5, "p": 5})'
     )
-    grafiqs = create_scorer("grafiqs", backbone=sface32)
-    monkeypatch.setattr(sface32, "weights_sha256", "0" * 64)
-    assert find_calibration(grafiqs, "b2") == "no calibration for these weights of sface"
-    monkeypatch.setattr(sface32, "precision", "bf16")
-    assert find_calibration(grafiqs, "b2") == "calibrated for float32 only, not for bf16"
+
+
+def test_a_method_that_was_never_calibrated(sface32, grafiqs, monkeypatch):
+    monkeypatch.setattr("fiqa_fast.calibration.packaged_calibrations", tuple)
+    assert find_calibration(grafiqs, "b2") == "no calibration for grafiqs b2"
+    paper_only = make_calibration(grafiqs, "b2", variant="paper")
+    assert find_calibration(grafiqs, "b2", [paper_only]) == (
+        "no calibration for grafiqs b2 with the variant official (the nearest has paper)"
+    )

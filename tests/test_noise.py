@@ -1,11 +1,19 @@
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fiqa_fast import _extension
-from fiqa_fast.noise import Stream, philox_4x32, sample_keys, uniform, uniform_reference
+from fiqa_fast.noise import (
+    Stream,
+    normal,
+    philox_4x32,
+    sample_keys,
+    uniform,
+    uniform_reference,
+)
 
 ONES = 0xFFFFFFFF
 
@@ -74,6 +82,39 @@ def test_a_longer_draw_begins_with_the_shorter():
     key = np.array([7], np.uint64)
     long, short = (uniform(3, Stream.FACEQAN_NOISE, key, n) for n in (1000, 10))
     assert torch.equal(long[:, :10], short)
+
+
+def test_normal_numbers_are_box_and_mullers():
+    keys = np.array([7, 8], np.uint64)
+    u = uniform(3, Stream.DIFFIQA_NOISE, keys, 6).double()
+    n = normal(3, Stream.DIFFIQA_NOISE, keys, 5).double()
+    assert n.shape == (2, 5)
+    for i in range(5):
+        first, second = u[:, i // 2 * 2], u[:, i // 2 * 2 + 1]
+        wave = torch.sin if i % 2 else torch.cos
+        expected = (-2 * torch.log1p(-first)).sqrt() * wave(2 * torch.pi * second)
+        torch.testing.assert_close(n[:, i], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_normal_numbers_are_normal_and_independent():
+    n = normal(5, Stream.DIFFIQA_NOISE, np.array([1, 2], np.uint64), 200_000)
+    assert scipy.stats.kstest(n[0].numpy(), "norm").pvalue > 1e-3
+    n = n.double()
+    assert abs(n.mean()) < 0.01
+    assert abs(n.var() - 1) < 0.01
+    assert abs((n**4).mean() - 3) < 0.05
+    assert n.abs().max() < 5.78
+    assert abs(torch.corrcoef(n)[0, 1]) < 0.01  # two samples
+    assert abs(torch.corrcoef(torch.stack([n[0, :-1], n[0, 1:]]))[0, 1]) < 0.01  # neighbours
+    squares = n[0] ** 2
+    assert abs(torch.corrcoef(torch.stack([squares[0::2], squares[1::2]]))[0, 1]) < 0.01  # a pair
+
+
+def test_a_longer_normal_draw_begins_with_the_shorter():
+    key = np.array([7], np.uint64)
+    long, short = (normal(3, Stream.DIFFIQA_NOISE, key, n) for n in (1000, 11))
+    assert torch.equal(long[:, :11], short)
+    assert normal(3, Stream.DIFFIQA_NOISE, key, 0).shape == (1, 0)
 
 
 def test_keys_depend_on_pixels_only():

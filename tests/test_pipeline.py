@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import fiqa_fast
+from fiqa_fast.calibration import ReferenceScores, fit_calibration, source_of
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.images.decode import decode_image
 from fiqa_fast.pipeline import FaceFinder, score_images, score_stream
@@ -37,6 +38,7 @@ def test_a_photograph_becomes_a_traceable_row(norm, photos):
     assert score.version == fiqa_fast.__version__
     assert (score.precision, score.device, score.engine) == ("float32", "cpu", "torch")
     assert len(score.weights_sha256) == 64
+    assert (score.parameters, score.bn_statistics) == ("{}", "training")
     assert 0 <= score.quality <= 100
     assert score.seed is None
     assert row.elapsed_ms > 0
@@ -122,10 +124,10 @@ def test_names_of_scorers_share_one_network(crops, monkeypatch):
 def test_a_scorer_that_fails_on_one_crop_scores_the_others(norm, crops, monkeypatch):
     original = norm._evaluate
 
-    def fails_on_black(batch, outputs, noise):
-        if not batch.any():
+    def fails_on_black(forward, outputs, noise):
+        if not forward.crops.any():
             raise RuntimeError("out of memory")
-        return original(batch, outputs, noise)
+        return original(forward, outputs, noise)
 
     monkeypatch.setattr(norm, "_evaluate", fails_on_black)
     rows = score_images([crops[0], crops[0] * 0, crops[1]], norm, aligned=True)
@@ -193,6 +195,23 @@ def test_nothing_in_nothing_out(norm):
 def test_wrong_arguments(norm, photos, arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
         score_images(photos[:1], norm, **arguments)
+
+
+def test_given_calibrations_make_the_quality(norm, crops, monkeypatch):
+    raw = norm.score(crops).tolist()
+    reference = ReferenceScores(source_of(norm, "score"), (), np.array(raw * 2), "0.1.0")
+    calibration = fit_calibration(reference, reference_set="the crops themselves")
+    rows = score_images(list(crops), norm, aligned=True, calibrations=[calibration])
+    assert [row.score.quality for row in rows] == [calibration.quality(value) for value in raw]
+    assert rows[int(np.argmin(raw))].score.quality < 5
+    assert rows[int(np.argmax(raw))].score.quality > 95
+    packaged = score_images([crops[0]], norm, aligned=True)[0].score.quality
+    assert packaged != rows[0].score.quality
+    monkeypatch.setattr(norm.backbone, "bn_statistics", "re-estimated")
+    (row,) = score_images([crops[0]], norm, aligned=True, calibrations=[calibration])
+    assert row.score.bn_statistics == "re-estimated"
+    assert row.score.quality is None
+    assert "the BatchNorm statistics re-estimated" in row.score.quality_reason
 
 
 def test_wrong_pixels(norm):

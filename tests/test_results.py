@@ -25,7 +25,9 @@ def make_row(path="a.jpg", raw_score=0.5, quality=61.25, **changes):
         quality_reason="" if quality is not None else "no score",
         backbone="sface",
         weights_sha256="ab" * 32,
+        bn_statistics="training",
         variant="official",
+        parameters='{"T": 100, "scaling": 8}',
         precision="float32",
         device="cpu",
         engine="torch",
@@ -74,8 +76,8 @@ def test_csv_and_parquet_hold_the_same_rows(tmp_path):
 def test_columns_are_those_that_users_rely_on():
     assert " ".join(SCHEMA.names) == (
         "path face_index box landmarks status reason note scorer output raw_score higher_is_better"
-        " quality quality_reason backbone weights_sha256 variant precision device engine seed"
-        " version elapsed_ms"
+        " quality quality_reason backbone weights_sha256 bn_statistics variant parameters"
+        " precision device engine seed version elapsed_ms"
     )
 
 
@@ -146,6 +148,16 @@ def test_resume_needs_the_same_settings(tmp_path):
     with pytest.raises(ResultsError, match=r"got others for seed; use the same"):
         ResultsWriter(tmp_path, {**SETTINGS, "seed": 1}, "resume").__enter__()
     assert json.loads((tmp_path / "run.json").read_text()) == SETTINGS
+
+
+def test_a_run_with_other_columns_is_not_resumed(tmp_path):
+    interrupt_run(tmp_path, ["a", "b"])
+    path = tmp_path / "scores.csv"
+    path.write_text(path.read_text().replace("bn_statistics,", "", 1))
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match=r"expected the columns of fiqa_fast .*--overwrite"):
+        ResultsWriter(tmp_path, SETTINGS, "resume").__enter__()
+    assert path.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import chain
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-BatchNormObserver = Callable[[nn.BatchNorm2d, Tensor], None]
-"""Is called with every BatchNorm2d layer and its input [N, C, H, W], in the order of the pass."""
+from fiqa_fast.backbones.heads import QualityHead
+from fiqa_fast.backbones.input import InputSpec
+from fiqa_fast.backbones.units import BatchNormObserver, Stage
 
 PRECISIONS = {
     "float64": torch.float64,
@@ -31,66 +30,50 @@ class BackboneSpec:
         title: for tables.
         source: where its weights come from.
         licence: of the weights.
-        input_size_px: height and width of the crops it takes.
-        pixel_mean: the network's input is (RGB 0..255 - pixel_mean) / pixel_scale.
-        pixel_scale: see `pixel_mean`.
-        embedding_size: length of the embedding.
-        dropout: probability of the dropout layer in front of the last linear layer.
+        embedding_size: length of the embedding; 0 for a network that has none.
+        dropout: probability of the dropout layer in front of the last linear layer; 0 without one.
         taps: where GraFIQs reads gradients: b1..b4 and the layer whose output each of them is.
+        input: size, colour order and range of what it sees.
     """
 
     name: str
     title: str
     source: str
     licence: str
-    input_size_px: int
-    pixel_mean: float
-    pixel_scale: float
     embedding_size: int
     dropout: float
-    taps: dict[str, str]
-
-
-class Unit(nn.Module, ABC):
-    """A piece of a network that shows its BatchNorm2d inputs to an observer."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
-        """Maps an activation [N, C, H, W] to the next."""
-
-
-class Stage(nn.Sequential):
-    """Units in a row; the output of the last one is a tap."""
-
-    def forward(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
-        """Runs the units one after the other."""
-        for unit in self:
-            x = unit(x, observe)
-        return x
+    taps: Mapping[str, str]
+    input: InputSpec = field(default_factory=InputSpec)
 
 
 class Backbone(nn.Module, ABC):
     """A recognition network, cut where the scorers need to look inside.
 
-    normalise -> stages[0] (tap b1) -> ... -> stages[3] (tap b4) -> tail -> features -> embed
+    normalise -> stages[0] (tap b1) -> ... -> stages[3] (tap b4) -> stages[4] -> features -> embed
 
-    Networks are in inference mode, and their parameters never require gradients.
+    Networks are in inference mode, and their parameters never require gradients. A family registers
+    its layers under the names of the released weights; `stages` is a view of the same layers.
 
     Attributes:
         spec: the network's facts.
-        stages: four stages; the output of stage i is tap b{i+1}.
-        tail: what follows the last tap, up to the features.
+        stages: five; the outputs of the first four are the taps b1..b4, that of the last one,
+            flattened, is the features.
+        head: what turns features or embedding into a quality, where the weights have one.
         weights_sha256: digest of the file the weights came from.
+        bn_statistics: where the running statistics of the BatchNorm layers come from: "training",
+            "none" (folded, or an affine map only), or how they were re-estimated.
         precision: key of PRECISIONS.
     """
 
     spec: BackboneSpec
-    stages: nn.ModuleList
-    tail: Stage
+    stages: tuple[Stage, Stage, Stage, Stage, Stage]
 
-    def __init__(self, weights_sha256: str) -> None:
+    def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
-        self.weights_sha256 = weights_sha256
+        self.spec = spec
+        self.head: QualityHead | None = None
+        self.weights_sha256 = ""
+        self.bn_statistics = "training"
         self.precision = "float32"
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -100,12 +83,11 @@ class Backbone(nn.Module, ABC):
         input keeps its gradient path.
         """
         working = torch.float64 if self.precision == "float64" else torch.float32
-        x = (pixels.to(working) - self.spec.pixel_mean) / self.spec.pixel_scale
-        return x.to(self.dtype)
+        return self.spec.input.normalised(pixels.to(working)).to(self.dtype)
 
-    def features(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
-        """Network input [N, 3, H, W] -> [N, F], what stands in front of the dropout layer."""
-        for stage in chain(self.stages, [self.tail]):
+    def trunk(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
+        """Network input [N, 3, H, W] -> features [N, F], in front of the last linear layer."""
+        for stage in self.stages:
             x = stage(x, observe)
         return x.flatten(1)
 
@@ -115,7 +97,7 @@ class Backbone(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Network input [N, 3, H, W] -> raw embedding [N, embedding_size]."""
-        return self.embed(self.features(x))
+        return self.embed(self.trunk(x))
 
     @property
     def batch_norms(self) -> list[nn.BatchNorm2d]:
@@ -152,8 +134,3 @@ class Backbone(nn.Module, ABC):
                 if buffer.is_floating_point():
                     setattr(module, name, buffer.to(self.dtype))
         return self
-
-
-def stages_of(backbone: Backbone) -> list[Stage]:
-    """The stages and the tail in one list, typed."""
-    return [*(cast("Stage", stage) for stage in backbone.stages), backbone.tail]

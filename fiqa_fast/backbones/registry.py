@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
-from fiqa_fast.backbones import sface
+from fiqa_fast.backbones import dlib_resnet, none, sface
 from fiqa_fast.backbones.base import PRECISIONS, Backbone, BackboneSpec
-from fiqa_fast.errors import InvalidArgumentError, UnavailableError
+from fiqa_fast.backbones.checkpoints import FAMILIES, load_checkpoint
+from fiqa_fast.errors import InvalidArgumentError, UnavailableError, WeightsError
 
-_LOADERS: MappingProxyType[str, tuple[BackboneSpec, Callable[[Path | None], Backbone]]] = (
-    MappingProxyType({"sface": (sface.SFace.spec, sface.load)})
-)
+DEFAULT_BACKBONE = sface.SPEC.name
+_PACKAGED = {
+    sface.SPEC.name: sface.DEFAULT_WEIGHTS,
+    dlib_resnet.SPEC.name: dlib_resnet.DEFAULT_WEIGHTS,
+}
+READY_BACKBONES = (*_PACKAGED, none.SPEC.name)
+"""Networks that need no file of the user's."""
 
 
 def list_backbones() -> list[BackboneSpec]:
     """The facts of every network that `load_backbone` knows."""
-    return [spec for spec, _ in _LOADERS.values()]
+    return [*(spec for family in FAMILIES for spec in family.SPECS), none.SPEC]
 
 
 def load_backbone(
-    name: str = "sface",
+    name: str | None = None,
     *,
     weights: str | Path | None = None,
     precision: str = "auto",
@@ -32,8 +35,9 @@ def load_backbone(
     """Loads a recognition network for inference.
 
     Args:
-        name: one of `list_backbones()`.
-        weights: a weights file; None takes the packaged default.
+        name: one of `list_backbones()`. None: whatever `weights` holds, or, without them, "sface".
+        weights: a weights file, see `load_checkpoint`; None takes the packaged default, which only
+            some networks have.
         precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
         device: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:N".
 
@@ -45,9 +49,12 @@ def load_backbone(
         UnavailableError: the device does not exist here.
         WeightsError: the weights are missing or do not fit.
     """
-    if name not in _LOADERS:
+    if name is None and weights is None:
+        name = DEFAULT_BACKBONE
+    names = [spec.name for spec in list_backbones()]
+    if name is not None and name not in names:
         raise InvalidArgumentError(
-            f"load_backbone: expected name to be one of {', '.join(_LOADERS)}, got {name!r};"
+            f"load_backbone: expected name to be one of {', '.join(names)}, got {name!r};"
             " `fiqa-fast models` lists them"
         )
     if precision == "auto":
@@ -57,12 +64,23 @@ def load_backbone(
             f"load_backbone: expected precision to be one of auto, {', '.join(PRECISIONS)},"
             f" got {precision!r}; choose one of them"
         )
-    _, load = _LOADERS[name]
     torch_device = resolve_device(device)
-    with torch.inference_mode(
-        False
-    ):  # parameters made in inference mode could not be differentiated
-        return load(None if weights is None else Path(weights)).prepare(torch_device, precision)
+    # Parameters made in inference mode could not be differentiated.
+    with torch.inference_mode(False):
+        return _load(name, weights).prepare(torch_device, precision)
+
+
+def _load(name: str | None, weights: str | Path | None) -> Backbone:
+    if weights is not None:
+        return load_checkpoint(Path(weights), name)
+    if name == none.SPEC.name:
+        return none.NoNetwork()
+    if name in _PACKAGED:
+        return load_checkpoint(_PACKAGED[name], name)
+    raise WeightsError(
+        f"load_backbone: expected weights for {name}, got none; no package carries them:"
+        " give the file's path as `weights` (--weights)"
+    )
 
 
 def resolve_device(device: str) -> torch.device:

@@ -13,11 +13,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fiqa_fast.cli.calibrate import calibrate
 from fiqa_fast.cli.doctor import doctor
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.models import models
 from fiqa_fast.cli.report import report
 from fiqa_fast.cli.score import score
+from fiqa_fast.cli.weights import weights
 from fiqa_fast.errors import FiqaError, InvalidArgumentError
 
 app = typer.Typer(
@@ -27,8 +29,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _verb in (score, report, models, doctor):
+for _verb in (score, calibrate, report, models, doctor):
     app.command()(_verb)
+app.add_typer(weights)
 
 
 def main() -> None:

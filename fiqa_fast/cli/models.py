@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.padding import Padding
 
@@ -12,9 +15,22 @@ from fiqa_fast.backbones.registry import list_backbones
 from fiqa_fast.scorers.base import ScorerSpec
 from fiqa_fast.scorers.registry import list_scorers, scorer_class
 
+_PROOFS = {
+    "official": "matches official",
+    "twin": "matches twin",
+    "library": "adapter to a library",
+}
 
-def models() -> None:
+
+def models(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the two tables of the README.")
+    ] = False,
+) -> None:
     """List methods and networks with paper, polarity, needs and licence."""
+    if markdown:
+        typer.echo(f"{methods_table()}\n{networks_table()}", nl=False)
+        return
     console = Console(highlight=False)
     console.print("[bold]Methods[/bold] (--scorer)")
     for scorer in list_scorers():
@@ -22,6 +38,53 @@ def models() -> None:
     console.print("\n[bold]Networks[/bold] (--backbone)")
     for network in list_backbones():
         _print_entry(console, network.name, network.title, _network_facts(network))
+
+
+def methods_table() -> str:
+    """Every method as a row of a Markdown table: what it runs on, what to bring, its proof."""
+    inputs = {spec.name: str(spec.input) for spec in list_backbones()}
+    header = (
+        "`--scorer`",
+        "network",
+        "weights to bring (their licence)",
+        "input",
+        "better",
+        "state",
+    )
+    rows = [
+        (
+            f"`{spec.name}`",
+            ", ".join(spec.networks) or f"any with {' and '.join(spec.needs) or 'an embedding'}",
+            f"{spec.weights} ({spec.licence})" if spec.weights else spec.licence or "none",
+            inputs[spec.networks[0]] if spec.networks else "the network's",
+            "higher" if spec.higher_is_better else "lower",
+            _PROOFS[spec.proof],
+        )
+        for spec in list_scorers()
+    ]
+    return _markdown(header, rows)
+
+
+def networks_table() -> str:
+    """Every network as a row of a Markdown table."""
+    header = ("`--backbone`", "network", "input", "embedding", "dropout", "weights")
+    rows = [
+        (
+            f"`{spec.name}`",
+            spec.title,
+            str(spec.input),
+            str(spec.embedding_size or "none"),
+            f"{spec.dropout:g}" if spec.dropout else "none",
+            spec.source,
+        )
+        for spec in list_backbones()
+    ]
+    return _markdown(header, rows)
+
+
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _scorer_facts(spec: ScorerSpec) -> dict[str, str]:
@@ -35,17 +98,21 @@ def _scorer_facts(spec: ScorerSpec) -> dict[str, str]:
         ),
         "parameters": ", ".join(f"{name}={getattr(options, name)}" for name in names) or "none",
         "variants": ", ".join(spec.variants) or "none",
+        "networks": ", ".join(spec.networks) or "any",
         "needs": ", ".join(spec.needs) or "nothing but an embedding",
+        "weights": f"{spec.weights} ({spec.licence})" if spec.weights else "those of the network",
         "precision": ", ".join(spec.precisions),
+        "explains": ", ".join(spec.explains) or "nothing",
+        "state": _PROOFS[spec.proof],
     }
 
 
 def _network_facts(spec: BackboneSpec) -> dict[str, str]:
-    size = spec.input_size_px
     taps = {f"tap {tap}": layer for tap, layer in spec.taps.items()}
     return {
-        "input": f"{size}x{size} RGB, (pixel - {spec.pixel_mean:g}) / {spec.pixel_scale:g}",
-        "embedding": f"{spec.embedding_size} numbers",
+        "input": str(spec.input),
+        "embedding": f"{spec.embedding_size} numbers" if spec.embedding_size else "none",
+        "dropout": f"{spec.dropout:g}" if spec.dropout else "none",
         **taps,
         "weights": spec.source,
         "licence": spec.licence,

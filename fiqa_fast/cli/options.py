@@ -1,4 +1,4 @@
-"""Parameters of methods on the command line: `--option faceqan.k=5`."""
+"""What belongs to single methods: `--option faceqan.k=5`, `--weights cr-fiqa=backbone.pth`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.registry import scorer_class
 
-_CONVERTERS = {"int": int, "float": float, "float | None": float, "str | None": str}
+_CONVERTERS = {"int": int, "float": float, "float | None": float, "str": str, "str | None": str}
 
 
 def parse_options(given: Sequence[str], scorers: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -51,3 +51,39 @@ def parse_options(given: Sequence[str], scorers: Sequence[str]) -> dict[str, dic
                 f"score: expected {key} to be of type {kind}, got {value!r}; give a number"
             ) from error
     return options
+
+
+def parse_per_method(
+    given: Sequence[str], methods: Sequence[str], option: str
+) -> dict[str, str | None]:
+    """Turns `VALUE` (for all methods) and `METHOD=VALUE` into a value for each method.
+
+    Args:
+        given: what stands behind each occurrence of the option.
+        methods: names of the methods that will run.
+        option: the option's name, for the message.
+
+    Returns:
+        For each method its value; None where nothing is given.
+
+    Raises:
+        InvalidArgumentError: two values for one method.
+    """
+    values: dict[str, str | None] = {}
+    common: list[str] = []
+    for text in given:
+        method, equals, value = text.partition("=")
+        if not (equals and method in methods):  # a file's name may hold "=" too
+            common.append(text)
+            continue
+        if method in values:
+            raise InvalidArgumentError(
+                f"score: expected one {option} for {method}, got two; leave one out"
+            )
+        values[method] = value
+    if len(common) > 1:
+        raise InvalidArgumentError(
+            f"score: expected {option} once, or as METHOD=VALUE with one of {', '.join(methods)},"
+            f" got {', '.join(common)}; say which is for which method"
+        )
+    return {method: values.get(method, common[0] if common else None) for method in methods}

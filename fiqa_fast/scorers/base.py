@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.types import UInt8Array
+from fiqa_fast.scorers.crops import Crops, as_crop_tensor
+from fiqa_fast.scorers.evaluation import IMAGES_PER_PASS, evaluate_together, modes_of_scoring
+from fiqa_fast.types import CROP_SIZE_PX
 
 VARIANTS = ("official", "paper")
-Crops = Tensor | UInt8Array
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class ScorerSpec:
         is_random: whether it draws random numbers.
         variants: of VARIANTS, those that differ for this method; others give the same numbers.
         precisions: the arithmetic it is exact enough in.
+        networks: names of the networks it was released on; () where it runs on any that has what
+            it needs.
+        weights: the files that its authors released, to be brought by the user; "" where it runs on
+            any recognition network.
+        licence: of those files.
+        proof: what the numbers were compared with: "official" (numbers of the authors' own code or
+            network), "twin" (independent code in the tests, from the paper), or "library" (an
+            adapter: the numbers are those of the library).
+        explains: the outputs that `explain` has maps for.
     """
 
     name: str
@@ -46,6 +56,11 @@ class ScorerSpec:
     is_random: bool = False
     variants: tuple[str, ...] = VARIANTS
     precisions: tuple[str, ...] = ("float32", "float64", "bf16", "fp16")
+    networks: tuple[str, ...] = ()
+    weights: str = ""
+    licence: str = ""
+    proof: Literal["official", "twin", "library"] = "twin"
+    explains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class Scorer(ABC):
     """A quality method on one recognition network.
 
     Scores of a crop do not depend on what else is scored with it: networks run with one fixed batch
-    shape per method (`images_per_pass`), so that even the order of floating-point additions is the
+    shape (IMAGES_PER_PASS), so that even the order of floating-point additions is the
     same, and random draws are keyed by the crop's own pixels.
 
     Args:
@@ -79,7 +94,8 @@ class Scorer(ABC):
 
     spec: ClassVar[ScorerSpec]
     options_type: ClassVar[type[ScorerOptions]] = ScorerOptions
-    images_per_pass: ClassVar[int] = 1
+    fills_forward_pass: ClassVar[bool] = False
+    """Whether it runs the stages itself, and leaves the activations to those that come after it."""
 
     def __init__(
         self,
@@ -152,23 +168,55 @@ class Scorer(ABC):
         """
         return self._score(crops, self.spec.outputs, noise)
 
+    def explain(
+        self,
+        crops: Crops,
+        *,
+        outputs: Sequence[str] | None = None,
+        noise: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Maps where on the faces the scores come from; the class says what its maps show.
+
+        Args:
+            crops: as `score` takes them, at least one.
+            outputs: those to map, of `spec.explains`; None: all of them.
+            noise: as `score` takes it; the same draws give the map of that score.
+
+        Returns:
+            For each output a map of non-negative numbers, float32 [B, h, w] (float64 with precision
+            "float64"), on the network's device. It covers the whole input of the network
+            (`backbone.spec.input.fitted(crops)`), but may be coarser.
+
+        Raises:
+            InvalidArgumentError: a method without maps, an output without one, no crop, or a wrong
+                shape, dtype or noise.
+        """
+        wanted = self.spec.explains if outputs is None else tuple(outputs)
+        if self.spec.explains and not set(wanted) <= set(self.spec.explains):
+            raise InvalidArgumentError(
+                f"{self.spec.name}: expected outputs to explain to be among"
+                f" {', '.join(self.spec.explains)}, got {', '.join(wanted)};"
+                " the others have no map"
+            )
+        batch = self.backbone.spec.input.fitted(as_crop_tensor(crops, CROP_SIZE_PX))
+        self._check_noise(noise, len(batch))
+        if not len(batch):
+            raise InvalidArgumentError(
+                f"{self.spec.name}: expected one crop or more to explain, got none; leave the call"
+                " out where there is no face"
+            )
+        parts = []
+        with modes_of_scoring(self.backbone.device):
+            for start in range(0, len(batch), IMAGES_PER_PASS):
+                chunk = slice(start, start + IMAGES_PER_PASS)
+                draws = None if noise is None else noise[chunk]
+                parts.append(self._explain(ForwardPass(self.backbone, batch[chunk]), wanted, draws))
+        return {output: torch.cat([part[output] for part in parts]) for output in wanted}
+
     def _score(
         self, crops: Crops, outputs: Sequence[str], noise: Tensor | None
     ) -> dict[str, Tensor]:
-        batch = as_crop_tensor(crops, self.backbone.spec.input_size_px)
-        self._check_noise(noise, len(batch))
-        dtype = torch.float64 if self.backbone.precision == "float64" else torch.float32
-        device = self.backbone.device
-        chunks: list[Mapping[str, Tensor]] = []
-        # The caller's modes stay outside: inference mode forbids the gradients that some methods
-        # need, and autocast would change the precision that the result claims.
-        with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
-            for start in range(0, len(batch), self.images_per_pass):
-                chunk = slice(start, start + self.images_per_pass)
-                draws = None if noise is None else noise[chunk]
-                chunks.append(self._evaluate(batch[chunk], outputs, draws))
-        empty = torch.empty(0, dtype=dtype, device=device)
-        return {o: torch.cat([empty, *(c[o].to(dtype) for c in chunks)]) for o in outputs}
+        return evaluate_together([self], crops, {self: outputs}, {self: noise})[self].scores
 
     def _check_backbone(self) -> None:  # noqa: B027 (most methods need nothing special)
         """Raises InvalidArgumentError unless the network has what the method needs."""
@@ -183,42 +231,35 @@ class Scorer(ABC):
 
     @abstractmethod
     def _evaluate(
-        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        """Scores uint8 [n, 3, S, S] with n = `images_per_pass` (fewer in the last pass) -> [n]."""
+        """Scores the crops of a pass, n = IMAGES_PER_PASS (fewer in the last one) -> [n] each."""
+
+    def _explain(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """Maps the crops of a pass -> [n, h, w] each; methods with `spec.explains` override it."""
+        raise explains_nothing([self.spec.name])
 
 
-def as_crop_tensor(crops: Crops, size_px: int) -> Tensor:
-    """Brings crops into the form uint8 [B, 3, S, S], contiguous.
+def explains_nothing(names: Sequence[str]) -> InvalidArgumentError:
+    """The error for methods (or outputs) that have no map."""
+    return InvalidArgumentError(
+        f"explain: expected a method that can explain its scores, got {', '.join(names)};"
+        " `fiqa-fast models` says which can, and for which outputs"
+    )
 
-    Networks add in another order for another memory layout, so there is one for all.
 
-    Raises:
-        InvalidArgumentError: anything but uint8 torch [B, 3, S, S] or numpy [B, S, S, 3].
-    """
-    if isinstance(crops, np.ndarray):
-        expected, shape = f"numpy [B, {size_px}, {size_px}, 3]", list(crops.shape)
-        fits = crops.ndim == 4 and shape[1:] == [size_px, size_px, 3]
-        dtype_fits = crops.dtype == np.uint8
-    elif isinstance(crops, Tensor):
-        expected, shape = f"torch [B, 3, {size_px}, {size_px}]", list(crops.shape)
-        fits = crops.dim() == 4 and shape[1:] == [3, size_px, size_px]
-        dtype_fits = crops.dtype == torch.uint8
-    else:
+def require_embedding(scorer: Scorer) -> None:
+    """Raises InvalidArgumentError unless the scorer's network gives an embedding."""
+    spec = scorer.backbone.spec
+    if not spec.embedding_size:
         raise InvalidArgumentError(
-            "score: expected crops as a torch tensor or a numpy array,"
-            f" got {type(crops).__name__}; stack the crops into one array"
+            f"{scorer.spec.name}: expected a network that gives an embedding, got {spec.name},"
+            " which has none; choose a recognition network"
         )
-    if not fits:
-        raise InvalidArgumentError(
-            f"score: expected crops of shape {expected}, got {shape};"
-            " align or resize the faces first (fiqa_fast.images), and add a batch dimension"
-        )
-    if not dtype_fits:
-        raise InvalidArgumentError(
-            f"score: expected crops of dtype uint8 (RGB, 0..255), got {crops.dtype};"
-            " pass the pixels as they are: every scorer normalises by itself"
-        )
-    if isinstance(crops, np.ndarray):
-        crops = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2)
-    return crops.contiguous()
+
+
+def working(x: Tensor) -> Tensor:
+    """x in the precision of scores: float64 stays, everything else becomes float32."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from fiqa_fast.scorers.base import Scorer, ScorerSpec
+from fiqa_fast.backbones.forward_pass import ForwardPass
+from fiqa_fast.scorers.base import Scorer, ScorerSpec, require_embedding, working
 
 
 class EmbeddingNorm(Scorer):
@@ -25,13 +25,17 @@ class EmbeddingNorm(Scorer):
         outputs=("score",),
         default_output="score",
         higher_is_better=True,
+        needs=("embedding",),
         variants=(),
+        weights="any",
+        licence="that of the file",
+        proof="official",
     )
 
-    @torch.no_grad()
+    def _check_backbone(self) -> None:
+        require_embedding(self)
+
     def _evaluate(
-        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        embeddings = self.backbone(self.backbone.normalise(crops.to(self.backbone.device)))
-        working = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
-        return {"score": embeddings.to(working).norm(dim=1)}
+        return {"score": working(forward.embedding).norm(dim=1)}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.noise import Stream, sample_keys, uniform
 from fiqa_fast.ops.sign_step import sign_step
-from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
+from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,22 @@ class FaceQANOptions(ScorerOptions):
             )
 
 
+@dataclass(frozen=True)
+class _Attack:
+    """What became of one image.
+
+    Attributes:
+        similarities: S, see `FaceQAN.similarities`.
+        mirror: s_f, a scalar.
+        displacement: [k, 3, H, W], from the image to its copies as they were embedded last, in the
+            variant's pixel range.
+    """
+
+    similarities: Tensor
+    mirror: Tensor
+    displacement: Tensor
+
+
 class FaceQAN(Scorer):
     """Adversarial-noise quality. Higher is better; about 0..1 (negative only for odd p and a face
     unlike its mirror image).
@@ -66,6 +83,11 @@ class FaceQAN(Scorer):
 
     Each image is attacked in a pass of its own with the fixed batch shape [k, 3, H, W]: the sign of
     a vanishing gradient flips with the order of additions, and with it the score's fourth digit.
+
+    Map of `explain`: the noise mask, |attacked copy - image| in the variant's pixel range, summed
+    over the channels and averaged over the k copies: how far the attack moved each pixel. The
+    copies are those that were embedded last. It is high where all steps push the same way; the
+    paper's first figure finds masks of good images more like a face, those of bad ones more random.
     """
 
     spec = ScorerSpec(
@@ -76,17 +98,24 @@ class FaceQAN(Scorer):
         outputs=("score",),
         default_output="score",
         higher_is_better=True,
-        needs=("gradients",),
+        needs=("embedding", "gradients"),
+        weights="any; the paper's is a CosFace iresnet100 trained on Glint360K",
+        licence="that of the file; the paper's is for research only",
+        proof="official",
         is_random=True,
         # The noise (1e-3) is below the resolution of a bf16 or fp16 pixel.
         precisions=("float32", "float64"),
+        explains=("score",),
     )
     options_type = FaceQANOptions
     options: FaceQANOptions
 
+    def _check_backbone(self) -> None:
+        require_embedding(self)
+
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
-        size = self.backbone.spec.input_size_px
-        expected = [batch_size, self.options.k, 3, size, size]
+        size = self.backbone.spec.input
+        expected = [batch_size, self.options.k, 3, size.height_px, size.width_px]
         if noise is not None and (list(noise.shape) != expected or not noise.is_floating_point()):
             raise InvalidArgumentError(
                 f"faceqan: expected floating noise of shape {expected} (B, k, 3, H, W),"
@@ -95,12 +124,21 @@ class FaceQAN(Scorer):
             )
 
     def _evaluate(
-        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
+        attacks = self._attack_each(forward.crops, noise)
+        return {"score": torch.stack([self.quality(a.similarities, a.mirror) for a in attacks])}
+
+    def _explain(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        attacks = self._attack_each(forward.crops, noise)
+        return {"score": torch.stack([a.displacement.abs().mean(0).sum(0) for a in attacks])}
+
+    def _attack_each(self, crops: Tensor, noise: Tensor | None) -> Iterator[_Attack]:
         if noise is None:
             noise = self._draw(crops)
-        scores = [self.quality(*self.similarities(c, n)) for c, n in zip(crops, noise, strict=True)]
-        return {"score": torch.stack(scores)}
+        return (self._attack(c, n) for c, n in zip(crops, noise, strict=True))
 
     def _draw(self, crops: Tensor) -> Tensor:
         """Uniform in [-eps, eps), keyed by each crop's pixels: [n, k, 3, H, W]."""
@@ -127,6 +165,10 @@ class FaceQAN(Scorer):
             S: [l, k] for the official variant (before each step), [1, k] for the paper's (after the
             last); and s_f: a scalar, the cosine with the mirror image.
         """
+        attack = self._attack(crop, noise)
+        return attack.similarities, attack.mirror
+
+    def _attack(self, crop: Tensor, noise: Tensor) -> _Attack:
         backbone, options = self.backbone, self.options
         official = self.variant == "official"
         pixels = crop.to(backbone.device, backbone.dtype)
@@ -148,10 +190,11 @@ class FaceQAN(Scorer):
             if moves:
                 (gradient,) = torch.autograd.grad((1 - similarity).mean(), attacked)
                 attacked = sign_step(attacked.detach(), gradient, step=step, low=-1.0, high=1.0)
-        if official:
-            return torch.stack(rows), mirror_similarity
-        with torch.no_grad():
-            return F.cosine_similarity(self._embed(attacked), base)[None], mirror_similarity
+        similarities = torch.stack(rows)
+        if not official:
+            with torch.no_grad():
+                similarities = F.cosine_similarity(self._embed(attacked), base)[None]
+        return _Attack(similarities, mirror_similarity, attacked - image)
 
     def _embed(self, images: Tensor) -> Tensor:
         """Images in the variant's pixel range, [n, 3, H, W] -> embeddings [n, D]."""

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from fiqa_fast.backbones.base import stages_of
+from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.ops.abs_sum import abs_sum
 from fiqa_fast.ops.bn_discrepancy import bn_discrepancy
-from fiqa_fast.scorers.base import Scorer, ScorerSpec
+from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, working
 
 _TAPS = ("image", "b1", "b2", "b3", "b4")
+
+
+@dataclass(frozen=True)
+class GraFIQsOptions(ScorerOptions):
+    """Parameters of GraFIQs.
+
+    Attributes:
+        channel_order: "RGB" or "BGR", what the network is fed with; None: what it was trained on.
+            The authors' script feeds BGR to networks trained on RGB unless told otherwise: give
+            "BGR" to compare with numbers made so.
+    """
+
+    channel_order: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.channel_order not in (None, "RGB", "BGR"):
+            raise InvalidArgumentError(
+                f"grafiqs: expected channel_order to be RGB or BGR, got {self.channel_order!r};"
+                " leave it out for the order that the network was trained on"
+            )
 
 
 class GraFIQs(Scorer):
@@ -31,6 +52,9 @@ class GraFIQs(Scorer):
 
     What the loss sees before a tap is constant for the gradient at that tap, so nothing before the
     earliest wanted tap is differentiated, and its layers count in the divisor only.
+
+    Maps of `explain`: |d loss / d activation| summed over the channels, at the resolution of that
+    activation (the network's input for `image`). A map's total is the score.
     """
 
     spec = ScorerSpec(
@@ -42,20 +66,42 @@ class GraFIQs(Scorer):
         default_output="b2",
         higher_is_better=False,
         needs=("BatchNorm statistics",),
+        weights="any; the paper's is resnet100_ms1mv2_arcface.pth",
+        licence="that of the file; the paper's is for research only",
+        proof="official",
+        explains=_TAPS,
     )
+    options_type = GraFIQsOptions
+    options: GraFIQsOptions
+    fills_forward_pass = True
 
     def _check_backbone(self) -> None:
-        batch_norms = self.backbone.batch_norms
-        if not batch_norms or any(bn.running_mean is None for bn in batch_norms):
+        if not self.backbone.batch_norms or self.backbone.bn_statistics == "none":
             raise InvalidArgumentError(
                 "grafiqs: expected a network whose BatchNorm2d layers keep running statistics,"
-                f" got {self.backbone.spec.name}, where they are folded or missing;"
-                " choose another network"
+                f" got {self.backbone.spec.name}, where they are folded or missing; re-estimate"
+                " them with `fiqa-fast weights calibrate-bn`, or choose another network"
             )
 
     def _evaluate(
-        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
+        loss, gradients = self._differentiate(forward, outputs)
+        return {"mse_bns": loss, **{tap: abs_sum(g) for tap, g in gradients.items()}}
+
+    def _explain(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        _, gradients = self._differentiate(forward, outputs)
+        return {tap: working(g).abs().sum(1) for tap, g in gradients.items()}
+
+    def _differentiate(
+        self, forward: ForwardPass, outputs: Sequence[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, [n], and its gradients at the wanted taps, [n, C, h, w].
+
+        The loss is complete only where `mse_bns` or `image` is wanted.
+        """
         taps = [tap for tap in _TAPS if tap in outputs]
         first_tap = _TAPS.index(taps[0]) if taps else len(_TAPS)
         layer_errors: list[Tensor] = []
@@ -63,25 +109,31 @@ class GraFIQs(Scorer):
         def observe(bn: nn.BatchNorm2d, x: Tensor) -> None:
             layer_errors.append(self._layer_error(bn, x))
 
-        x = self.backbone.normalise(crops.to(self.backbone.device))
-        activations: dict[str, Tensor] = {}
-        # Tap i is the input of stage i: the image in front of the first one, b4 before the tail.
-        for i, stage in enumerate(stages_of(self.backbone)):
+        order = self.options.channel_order
+        own_input = order not in (None, self.backbone.spec.input.channel_order)
+        x = forward.input.flip(1) if own_input else forward.input
+        activations = [x]
+        # Tap i is the input of stage i: the image in front of the first one, b4 before the last.
+        for i, stage in enumerate(self.backbone.stages):
             if i == first_tap:
-                x = x.detach().requires_grad_()
-            if _TAPS[i] in taps:
-                activations[_TAPS[i]] = x
+                x = activations[i] = x.detach().requires_grad_()
             differentiated = i >= first_tap
             observed = differentiated or "mse_bns" in outputs
             with torch.set_grad_enabled(differentiated):
                 x = stage(x, observe if observed else None)
+            activations.append(x)
+        if not own_input:
+            forward.activations = tuple(a.detach() for a in activations[1:])
 
+        points = {tap: activations[_TAPS.index(tap)] for tap in taps}
+        if not layer_errors:  # the network has no BatchNorm layer behind the first tap
+            return working(x).new_zeros(len(x)), {t: torch.zeros_like(p) for t, p in points.items()}
         loss = torch.stack(layer_errors).sum(0) / len(self.backbone.batch_norms)  # [n]
-        scores = {"mse_bns": loss.detach()}
-        if taps:
-            gradients = torch.autograd.grad(loss.sum(), [activations[tap] for tap in taps])
-            scores |= {tap: abs_sum(g) for tap, g in zip(taps, gradients, strict=True)}
-        return scores
+        if not taps:
+            return loss, {}
+        # A tap without any BatchNorm layer behind it has a gradient too: zero.
+        gradients = torch.autograd.grad(loss.sum(), list(points.values()), materialize_grads=True)
+        return loss.detach(), dict(zip(points, gradients, strict=True))
 
     def _layer_error(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         """One layer's term of the loss, [n]."""

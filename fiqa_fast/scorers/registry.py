@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 from fiqa_fast.backbones.base import Backbone
-from fiqa_fast.backbones.registry import load_backbone
-from fiqa_fast.errors import InvalidArgumentError, UnavailableError
+from fiqa_fast.backbones.registry import DEFAULT_BACKBONE, READY_BACKBONES, load_backbone
+from fiqa_fast.errors import InvalidArgumentError, UnavailableError, WeightsError
 from fiqa_fast.scorers.base import Scorer, ScorerSpec
+from fiqa_fast.scorers.cr_fiqa import CrFiqa
+from fiqa_fast.scorers.diffiqa import DifFIQA
+from fiqa_fast.scorers.diffiqa_r import DifFiqaR
+from fiqa_fast.scorers.ediffiqa import EDifFiqa
 from fiqa_fast.scorers.embedding_norm import EmbeddingNorm
 from fiqa_fast.scorers.faceqan import FaceQAN
+from fiqa_fast.scorers.faceqnet import FaceQnet
+from fiqa_fast.scorers.froq import Froq
 from fiqa_fast.scorers.grafiqs import GraFIQs
+from fiqa_fast.scorers.iqa import Brisque, DeepIqa, RankIqa
+from fiqa_fast.scorers.label_regressor import LabelRegressor
+from fiqa_fast.scorers.lightqnet import LightQNet
+from fiqa_fast.scorers.magface import MagFace
+from fiqa_fast.scorers.multi import MultiScorer
+from fiqa_fast.scorers.pcnet import PCNet
+from fiqa_fast.scorers.pfe import Pfe
+from fiqa_fast.scorers.sdd_fiqa import SddFiqa
 from fiqa_fast.scorers.ser_fiq import SerFiq
 
 _SCORERS: MappingProxyType[str, type[Scorer]] = MappingProxyType(
-    {scorer.spec.name: scorer for scorer in (GraFIQs, FaceQAN, SerFiq, EmbeddingNorm)}
+    {
+        scorer.spec.name: scorer
+        for scorer in (
+            GraFIQs,
+            FaceQAN,
+            SerFiq,
+            EmbeddingNorm,
+            CrFiqa,
+            MagFace,
+            EDifFiqa,
+            DifFiqaR,
+            LabelRegressor,
+            SddFiqa,
+            FaceQnet,
+            LightQNet,
+            PCNet,
+            Pfe,
+            Froq,
+            DifFIQA,
+            Brisque,
+            DeepIqa,
+            RankIqa,
+        )
+    }
 )
 
 ENGINES = ("torch",)
@@ -42,10 +80,11 @@ def scorer_class(name: str) -> type[Scorer]:
     return _SCORERS[name]
 
 
+@overload
 def create_scorer(
     name: str,
     *,
-    backbone: str | Backbone = "sface",
+    backbone: str | Backbone | None = None,
     weights: str | Path | None = None,
     variant: str = "official",
     precision: str = "auto",
@@ -53,27 +92,56 @@ def create_scorer(
     engine: str = "auto",
     seed: int = 0,
     **options: Any,
-) -> Scorer:
+) -> Scorer: ...
+
+
+@overload
+def create_scorer(
+    name: Sequence[str],
+    *,
+    backbone: str | Backbone | None = None,
+    weights: str | Path | None = None,
+    variant: str = "official",
+    precision: str = "auto",
+    device: str = "auto",
+    engine: str = "auto",
+    seed: int = 0,
+    **options: Any,
+) -> MultiScorer: ...
+
+
+def create_scorer(
+    name: str | Sequence[str],
+    *,
+    backbone: str | Backbone | None = None,
+    weights: str | Path | None = None,
+    variant: str = "official",
+    precision: str = "auto",
+    device: str = "auto",
+    engine: str = "auto",
+    seed: int = 0,
+    **options: Any,
+) -> Scorer | MultiScorer:
     """Makes a scorer: a quality method on a recognition network.
 
-    Use one scorer for many crops: loading the network is the slow part. Several scorers share a
-    network when you load it once with `load_backbone` and pass it to each.
+    Use one scorer for many crops: loading the network is the slow part. Several names give one
+    scorer for all of them, which runs the network once for each crop.
 
     Args:
-        name: one of `list_scorers()`, such as "grafiqs".
-        backbone: name of a network, or one that is already loaded (it then decides weights,
-            precision and device, which must be left out).
-        weights: the network's weights file; None takes the packaged default.
+        name: one of `list_scorers()`, such as "grafiqs"; or several of them.
+        backbone: name of a network; or one that is already loaded (it then decides weights,
+            precision and device, which must be left out). None: what `weights` holds, or SFace.
+        weights: the network's weights file; None takes the packaged default, which only SFace has.
         variant: "official" (what published tables used) or "paper", where the two differ.
         precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: "auto" or "torch".
         seed: of the random draws; ignored by methods without any.
         **options: the method's parameters, for example k, l, eps, p for "faceqan"; `output` for a
-            method with several outputs.
+            method with several outputs. With several names: for each name a dict of them.
 
     Returns:
-        The scorer.
+        The scorer; for several names a `MultiScorer`.
 
     Raises:
         InvalidArgumentError: an unknown name, option or value; the message says what is valid.
@@ -84,20 +152,24 @@ def create_scorer(
         >>> scorer = create_scorer("grafiqs")
         >>> scorer.score(np.zeros((1, 112, 112, 3), np.uint8)).shape
         torch.Size([1])
+        >>> both = create_scorer(["grafiqs", "ser-fiq"], grafiqs={"output": "b1"})
+        >>> sorted(both.score(np.zeros((1, 112, 112, 3), np.uint8)))
+        ['grafiqs', 'ser-fiq']
     """
-    scorer = scorer_class(name)
+    names = [name] if isinstance(name, str) else list(name)
+    if not names:
+        raise InvalidArgumentError(
+            "create_scorer: expected the names of one method or more, got none;"
+            " `fiqa-fast models` lists them"
+        )
+    classes = [scorer_class(n) for n in names]
+    options_of = {name: options} if isinstance(name, str) else _options_by_name(names, options)
+    made = [c.options_type(**_checked(c, options_of[c.spec.name])) for c in classes]
     if engine not in ("auto", *ENGINES):
         raise UnavailableError(
             f"create_scorer: expected engine to be one of auto, {', '.join(ENGINES)},"
             f" got {engine!r}; this version runs on torch only"
         )
-    valid = [field.name for field in fields(scorer.options_type)]
-    for option in options:
-        if option not in valid:
-            raise InvalidArgumentError(
-                f"create_scorer: expected an option of {name} (one of {', '.join(valid)}),"
-                f" got {option!r}; check the spelling"
-            )
     if isinstance(backbone, Backbone):
         if weights is not None or precision != "auto" or device != "auto":
             raise InvalidArgumentError(
@@ -106,10 +178,57 @@ def create_scorer(
             )
         network = backbone
     else:
-        network = load_backbone(
-            backbone,
-            weights=weights,
-            precision=precision,
-            device=device,
+        if weights is None and backbone is None:
+            defaults = list(dict.fromkeys(default_network(n) for n in names))
+            if len(defaults) > 1:
+                raise InvalidArgumentError(
+                    f"create_scorer: expected methods on one network, got {', '.join(names)}, which"
+                    f" run on {', '.join(defaults)}; make a scorer for each network"
+                )
+            backbone = defaults[0]
+        network = load_backbone(backbone, weights=weights, precision=precision, device=device)
+    scorers = [
+        c(network, o, variant=variant, seed=seed) for c, o in zip(classes, made, strict=True)
+    ]
+    return scorers[0] if isinstance(name, str) else MultiScorer(scorers)
+
+
+def _options_by_name(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    for name, value in options.items():
+        if name not in names or not isinstance(value, Mapping):
+            raise InvalidArgumentError(
+                f"create_scorer: expected, for several methods, a dict of parameters for each of"
+                f" {', '.join(names)}, got {name}={value!r}; give faceqan={{'k': 5}} and the like"
+            )
+    return {name: dict(options.get(name, {})) for name in names}
+
+
+def _checked(scorer: type[Scorer], options: dict[str, Any]) -> dict[str, Any]:
+    """The options, when all of them are the method's own."""
+    valid = [field.name for field in fields(scorer.options_type)]
+    for option in options:
+        if option not in valid:
+            raise InvalidArgumentError(
+                f"create_scorer: expected an option of {scorer.spec.name} (one of"
+                f" {', '.join(valid)}), got {option!r}; check the spelling"
+            )
+    return options
+
+
+def default_network(name: str) -> str:
+    """The network that a method runs on when neither a network nor weights are given.
+
+    Raises:
+        InvalidArgumentError: no method has that name.
+        WeightsError: the method needs weights that no package carries.
+    """
+    spec = scorer_class(name).spec
+    if not spec.networks:
+        return DEFAULT_BACKBONE
+    ready = [network for network in spec.networks if network in READY_BACKBONES]
+    if not ready:
+        raise WeightsError(
+            f"create_scorer: expected the weights of {name}, got none; no package carries them:"
+            f" bring {spec.weights} ({spec.licence}) and give the path as `weights` (--weights)"
         )
-    return scorer(network, scorer.options_type(**options), variant=variant, seed=seed)
+    return ready[0]

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.noise import Stream, sample_keys, uniform
-from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
+from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding, working
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,14 @@ class SerFiqOptions(ScorerOptions):
     Attributes:
         T: random sub-networks (dropout masks) for each image.
         scaling: factor of the distance in the sigmoid; None: 8 for the official variant (the
-            authors' torch code), 1 for the paper's.
+            authors' torch code), 1 for the paper's and for the authors' original code.
+        code: which of the authors' two programs the official variant follows: "torch" (None means
+            this one), or "original", which spreads the scores by a second sigmoid.
     """
 
     T: int = 100
     scaling: float | None = None
+    code: str | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.T, int) and self.T >= 2):
@@ -37,6 +41,11 @@ class SerFiqOptions(ScorerOptions):
             raise InvalidArgumentError(
                 f"ser-fiq: expected scaling > 0, got {self.scaling!r}; leave it out for the"
                 " variant's own"
+            )
+        if self.code not in (None, "torch", "original"):
+            raise InvalidArgumentError(
+                f"ser-fiq: expected code to be torch or original, got {self.code!r};"
+                " leave it out for torch"
             )
 
 
@@ -50,7 +59,8 @@ class SerFiq(Scorer):
         score = 2 / (1 + exp(scaling * d)).                                          (Eq. 1)
 
     Variants: "paper" averages over the T (T - 1) / 2 pairs, with scaling 1; "official" divides
-    their sum by T^2, with scaling 8, as the authors' torch code does.
+    their sum by T^2, with scaling 8, as the authors' torch code does. With `code="original"` the
+    official variant is their first program: the paper's score, then sigmoid(130 (score - 0.88)).
 
     Noise: masks [B, T, F] of bool, True where a feature is kept, F the number of features in front
     of the dropout layer (50176 for SFace, in channels, rows, columns order).
@@ -64,13 +74,17 @@ class SerFiq(Scorer):
         outputs=("score",),
         default_output="score",
         higher_is_better=True,
-        needs=("dropout",),
+        needs=("embedding", "dropout"),
+        weights="any; the paper's is an ArcFace iresnet100",
+        licence="that of the file; the paper's is for research only",
+        proof="official",
         is_random=True,
     )
     options_type = SerFiqOptions
     options: SerFiqOptions
 
     def _check_backbone(self) -> None:
+        require_embedding(self)
         if not 0 < self.backbone.spec.dropout < 1:
             raise InvalidArgumentError(
                 "ser-fiq: expected a network with dropout in front of its last layer,"
@@ -90,11 +104,11 @@ class SerFiq(Scorer):
 
     @torch.no_grad()
     def _evaluate(
-        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        features = self.backbone.features(self.backbone.normalise(crops.to(self.backbone.device)))
+        features = forward.features
         if noise is None:
-            noise = self._draw(crops, features.shape[1])
+            noise = self._draw(forward.crops, features.shape[1])
         elif noise.shape[2] != features.shape[1]:
             raise InvalidArgumentError(
                 f"ser-fiq: expected masks for {features.shape[1]} features of"
@@ -114,13 +128,13 @@ class SerFiq(Scorer):
     def _evaluate_one(self, features: Tensor, kept: Tensor) -> Tensor:
         """[F], bool [T, F] -> a scalar."""
         scaled = features / (1 - self.backbone.spec.dropout)
-        embeddings = F.normalize(self.backbone.embed(scaled * kept.to(scaled)).to(_working(scaled)))
+        embeddings = F.normalize(working(self.backbone.embed(scaled * kept.to(scaled))))
         distances = F.pdist(embeddings)  # [T (T - 1) / 2]
         official = self.variant == "official"
-        pairs = self.options.T**2 if official else distances.numel()
-        scaling = self.options.scaling or (8.0 if official else 1.0)
-        return 2 * torch.sigmoid(-scaling * distances.sum() / pairs)
-
-
-def _working(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+        as_torch_code = official and self.options.code != "original"
+        pairs = self.options.T**2 if as_torch_code else distances.numel()
+        scaling = self.options.scaling or (8.0 if as_torch_code else 1.0)
+        score = 2 * torch.sigmoid(-scaling * distances.sum() / pairs)
+        if official and not as_torch_code:
+            return torch.sigmoid(130 * (score - 0.88))
+        return score

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from fiqa_fast.backbones import sface
-from fiqa_fast.backbones.base import stages_of
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import WeightsError
-from fiqa_fast.packaged_weights import locate
+from fiqa_fast.weights.packaged import locate
 
 
 def _embed(network, crops):
@@ -57,7 +56,7 @@ def test_has_the_layers_the_scorers_need(sface32, golden_sface):
 def test_taps_are_the_last_outputs_before_each_downsampling(sface32):
     x = torch.zeros(1, 3, 112, 112)
     shapes = []
-    for stage in stages_of(sface32):
+    for stage in sface32.stages:
         x = stage(x)
         shapes.append(list(x.shape[1:]))
     assert shapes == [[64, 112, 112], [128, 56, 56], [256, 28, 28], [512, 14, 14], [1024, 7, 7]]
@@ -65,7 +64,7 @@ def test_taps_are_the_last_outputs_before_each_downsampling(sface32):
 
 def test_the_observer_sees_every_batch_norm_once_in_order(sface32):
     seen = []
-    sface32.features(torch.zeros(2, 3, 112, 112), lambda bn, x: seen.append((bn, x.shape[1])))
+    sface32.trunk(torch.zeros(2, 3, 112, 112), lambda bn, x: seen.append((bn, x.shape[1])))
     assert [bn for bn, _ in seen] == sface32.batch_norms
     assert all(bn.num_features == channels for bn, channels in seen)
 
@@ -92,7 +91,7 @@ def test_weights_given_by_path(tmp_path):
 def test_wrong_weights_are_refused(tmp_path, content):
     path = tmp_path / "wrong.onnx"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"expected the ONNX file of SFace.*wrong\.onnx"):
+    with pytest.raises(WeightsError, match=r"weights: expected .*wrong\.onnx.*; "):
         load_backbone("sface", weights=path)
 
 

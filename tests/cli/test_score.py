@@ -4,12 +4,20 @@ import json
 import os
 import struct
 import zlib
+from dataclasses import fields, replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fiqa_fast.calibration import (
+    DiscardThreshold,
+    ReferenceScores,
+    ScoreSource,
+    fit_calibration,
+    to_json,
+)
 from fiqa_fast.pipeline import FaceFinder
 
 FAST = ("--scorer", "embedding-norm")
@@ -117,9 +125,13 @@ def test_settings_reach_the_rows(fiqa_fast_command, faces_dir, tmp_path):
     (row,) = _rows(tmp_path / "out")
     assert (row["seed"], row["variant"], row["device"]) == (7, "paper", "cpu")
     assert row["quality"] is None
-    assert row["quality_reason"].startswith("no calibration for the parameters {'k': 2")
+    assert row["parameters"] == '{"eps": 0.001, "k": 2, "l": 1, "p": 5}'
+    assert row["quality_reason"].startswith(
+        f"no calibration for faceqan with the parameters {row['parameters']} (the nearest has"
+    )
     run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert run["scorers"] == {"faceqan": {"output": "score", "k": 2, "l": 1, "eps": 0.001, "p": 5}}
+    used = {"output": "score", "k": 2, "l": 1, "eps": 0.001, "p": 5, "variant": "paper"}
+    assert used.items() <= run["scorers"]["faceqan"].items()
 
 
 def test_paths_on_standard_input(fiqa_fast_command, faces_dir, tmp_path, monkeypatch):
@@ -128,6 +140,53 @@ def test_paths_on_standard_input(fiqa_fast_command, faces_dir, tmp_path, monkeyp
     code, _, err = fiqa_fast_command("score", "-", "-o", tmp_path / "out", *FAST)
     assert code == 0, err
     assert [r["reason"] for r in _rows(tmp_path / "out")] == ["", "file_not_found"]
+
+
+def _calibration(tmp_path, row, raw_scores, **changes):
+    """A file with a calibration for the scores of a row, and a threshold."""
+    source = ScoreSource(**{f.name: row[f.name] for f in fields(ScoreSource)} | changes)
+    reference = ReferenceScores(source, (), np.array(raw_scores), row["version"])
+    calibration = fit_calibration(reference, reference_set="made up", kind="sigmoid")
+    threshold = float(np.median(raw_scores))
+    discard = DiscardThreshold(
+        *("discard_fraction", 0.5, threshold, calibration.quality(threshold), 0.5, 0.5),
+        *(0.1, 0.05, 0.001, 0.001, 0.4, 100, 1000, ()),
+    )
+    path = tmp_path / f"{source.scorer}_{source.variant}.json"
+    path.write_text(to_json([replace(calibration, discard=discard)]))
+    return path, calibration
+
+
+def test_calibrations_of_the_user(fiqa_fast_command, faces_dir, tmp_path):
+    arguments = ("score", faces_dir, "-o", tmp_path / "out", *FAST)
+    assert fiqa_fast_command(*arguments)[0] == 0
+    before = _rows(tmp_path / "out")
+    raw = [row["raw_score"] for row in before]
+    fitting, calibration = _calibration(tmp_path, before[0], raw * 4)
+    other, _ = _calibration(tmp_path, before[0], raw * 4, variant="paper")
+    code, out, err = fiqa_fast_command(
+        *(*arguments, "--overwrite", "--calibration", fitting, "--calibration", other)
+    )
+    assert code == 0, err
+    after = _rows(tmp_path / "out")
+    assert [r["quality"] for r in after] == [calibration.quality(value) for value in raw]
+    assert "embedding-norm: 3 of 6 faces are below the recommended quality 50.0" in out
+    assert f"{other} fits none of the scores" in " ".join(err.split())
+    assert str(fitting) not in err
+    code, out, err = fiqa_fast_command(*arguments, "--overwrite", "--calibration", other)
+    assert code == 0, err
+    assert [r["quality"] for r in _rows(tmp_path / "out")] == [r["quality"] for r in before]
+    assert "below the recommended quality" not in out
+
+
+def test_a_run_is_resumed_with_its_calibrations_only(fiqa_fast_command, faces_dir, tmp_path):
+    arguments = ("score", faces_dir / "impostor_1.jpg", "-o", tmp_path / "out", *FAST)
+    assert fiqa_fast_command(*arguments)[0] == 0
+    (row,) = _rows(tmp_path / "out")
+    path, _ = _calibration(tmp_path, row, np.linspace(0, 1, 20))
+    code, _, err = fiqa_fast_command(*arguments, "--resume", "--calibration", path)
+    assert code == 1
+    assert "got others for calibrations" in " ".join(err.split())
 
 
 def test_aligned_crops_and_all_outputs(fiqa_fast_command, golden_dir, crop_names, tmp_path):
@@ -216,6 +275,7 @@ def test_nothing_to_score(fiqa_fast_command, tmp_path):
         (("--batch-size", "0"), "batch_size of 1 or more"),
         (("--seed", "-1"), "expected 0 <= seed"),
         (("--resume", "--overwrite"), "choose one"),
+        (("--calibration", "none.json"), "expected a readable JSON file, got none.json"),
         (("--no-such-option",), "No such option"),
         (("--batch-size", "many"), "as an integer"),
     ],

@@ -33,10 +33,5 @@ def ladder_spearman() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def build_calibration() -> ModuleType:
-    return _load("build_calibration")
-
-
-@pytest.fixture(scope="session")
 def faces() -> Path:
     return EXAMPLES / "faces"

@@ -1,6 +1,11 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # iresnet_twin, sphereface_twin
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.scorers.grafiqs import GraFIQs
+from fiqa_fast.scorers.grafiqs import GraFIQs, GraFIQsOptions
 from fiqa_fast.scorers.registry import create_scorer
 
 OUTPUTS = ("mse_bns", "image", "b1", "b2", "b3", "b4")
@@ -73,8 +72,21 @@ def test_a_black_image_has_a_score_but_no_nan(sface32, crops):
         assert all(torch.isfinite(v).all() for v in scores.values())
 
 
-def test_a_network_without_statistics_is_refused():
-    network = load_backbone("sface", device="cpu")
-    network.batch_norms[3].running_mean = None
-    with pytest.raises(InvalidArgumentError, match="keep running statistics, got sface"):
-        GraFIQs(network)
+def test_a_network_without_statistics_is_refused(sface32, monkeypatch):
+    monkeypatch.setattr(sface32, "bn_statistics", "none")
+    with pytest.raises(InvalidArgumentError, match=r"running statistics, got sface.*calibrate-bn"):
+        GraFIQs(sface32)
+
+
+def test_wrong_channel_order():
+    with pytest.raises(InvalidArgumentError, match="RGB or BGR, got 'GRB'"):
+        GraFIQsOptions(channel_order="GRB")
+
+
+def test_a_tap_with_nothing_behind_it_has_gradient_zero(recipe_backbone, crops):
+    """SDD-FIQA's network ends with its last residual unit, at tap b4."""
+    network = recipe_backbone("sdd-ir50")
+    scores = GraFIQs(network).score_all(crops[:1])
+    assert scores["b4"].item() == 0
+    assert min(scores[tap].item() for tap in ("mse_bns", "image", "b1", "b2", "b3")) > 0
+    assert GraFIQs(network, GraFIQsOptions(output="b4")).score(crops[:1]).item() == 0

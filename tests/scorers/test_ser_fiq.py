@@ -59,6 +59,6 @@ def test_wrong_options_and_masks(sface32, crops):
 
 
 def test_a_network_without_dropout_is_refused(sface32, monkeypatch):
-    monkeypatch.setattr(type(sface32), "spec", replace(sface32.spec, dropout=0.0))
+    monkeypatch.setattr(sface32, "spec", replace(sface32.spec, dropout=0.0))
     with pytest.raises(InvalidArgumentError, match="with dropout in front of its last layer"):
         SerFiq(sface32)

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from fiqa_fast.errors import WeightsError
-from fiqa_fast.packaged_weights import PackagedFile, locate, read_checked
+from fiqa_fast.weights.packaged import PackagedFile, locate, read_checked
 
 
 def test_missing_package_names_the_remedy():

@@ -1,0 +1,222 @@
+"""`fiqa-fast weights`: looks into weights files, and makes new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from fiqa_fast.backbones import checkpoint_metadata
+from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.backbones.batch_norm_statistics import estimate_statistics, replace_statistics
+from fiqa_fast.backbones.checkpoints import network_of, official_state_dict
+from fiqa_fast.backbones.registry import list_backbones, load_backbone
+from fiqa_fast.errors import FiqaError, InvalidArgumentError, ResultsError, WeightsError
+from fiqa_fast.images.detect import YuNetDetector
+from fiqa_fast.images.sources import find_images
+from fiqa_fast.pipeline import FaceFinder
+from fiqa_fast.scorers.registry import create_scorer, list_scorers
+from fiqa_fast.types import FailedImage, UInt8Array
+from fiqa_fast.weights import safetensors_file
+from fiqa_fast.weights.file import WeightsFile, read_weights
+
+_SUFFIX = ".safetensors"
+_SHOWN_TENSORS, _SHOWN_TEXT = 12, 200  # tensors; characters
+
+weights = typer.Typer(
+    name="weights",
+    help="Look into weights files, convert them, re-estimate BatchNorm statistics.",
+    no_args_is_help=True,
+)
+
+_Network = Annotated[
+    str | None,
+    typer.Option("--network", help="What the file holds, where it does not show it itself."),
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file to be written.")]
+
+
+@weights.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A weights file of any format.")],
+    network: _Network = None,
+) -> None:
+    """Show a file's format, network and head, what runs on it, or why it is not recognised."""
+    _check_name(network)
+    content = read_weights(file)
+    _show("file", str(content.path))
+    _show("format", content.format)
+    _show("sha256", content.sha256)
+    _show("tensors", _counts(content))
+    for key, text in sorted(content.metadata.items()):
+        shown = text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}... ({len(text)} long)"
+        _show("metadata", f"{key} = {shown}")
+    try:
+        backbone = network_of(content, network)
+    except WeightsError as error:
+        _show("network", f"not recognised: {error}")
+        for name, tensor in islice(content.tensors.items(), _SHOWN_TENSORS):
+            _show("tensor", f"{name} {list(tensor.shape)} {_dtype(tensor.dtype)}")
+        return
+    for fact, text in _facts(backbone):
+        _show(fact, text)
+
+
+@weights.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A weights file of any format.")],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    network: _Network = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Of the weights; default: what is known of the network.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Where the weights come from, in words or as an address.")
+    ] = None,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Write a file's network as safetensors, with what is known about it as metadata.
+
+    The new file is checked, cannot hold code, and gives the same scores to the bit.
+    """
+    _check_name(network)
+    _check_out(out, overwrite)
+    content = read_weights(file)
+    backbone = network_of(content, network)
+    metadata = checkpoint_metadata.describe(backbone)
+    metadata |= _origin(content)
+    if licence is not None:
+        metadata[checkpoint_metadata.LICENCE] = licence
+    if source is not None:
+        metadata[checkpoint_metadata.SOURCE] = source
+    safetensors_file.write(out, official_state_dict(backbone), metadata)
+    typer.echo(f"wrote {out}: {backbone.spec.name}")
+
+
+@weights.command("calibrate-bn")
+def calibrate_bn(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A weights file, or the name of a network with packaged weights.",
+        ),
+    ],
+    faces: Annotated[
+        list[str], typer.Argument(help="Photographs or crops: folders, files, patterns, lists.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")],
+    network: _Network = None,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="Take images as aligned crops; no face detection.")
+    ] = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Re-estimate the running statistics of all BatchNorm layers over faces.
+
+    For GraFIQs on networks whose statistics were folded away. The network's embeddings stay what
+    they were. Statistics of hundreds of people say more than those of a few.
+    """
+    _check_name(network)
+    _check_out(out, overwrite)
+    origin: dict[str, str] = {}
+    if file in _names():
+        backbone = load_backbone(file)
+    else:
+        content = read_weights(Path(file))
+        backbone = network_of(content, network)
+        origin = _origin(content)
+    statistics = estimate_statistics(backbone, _crops(faces, aligned=aligned))
+    replace_statistics(backbone, statistics)
+    metadata = checkpoint_metadata.describe(backbone) | origin
+    safetensors_file.write(out, official_state_dict(backbone), metadata)
+    typer.echo(f"wrote {out}: {backbone.spec.name}, BatchNorm statistics {statistics}")
+
+
+def _names() -> list[str]:
+    return [spec.name for spec in list_backbones()]
+
+
+def _check_name(network: str | None) -> None:
+    if network is not None and network not in _names():
+        raise InvalidArgumentError(
+            f"weights: expected --network to be one of {', '.join(_names())}, got {network!r};"
+            " leave it out where the file shows what it holds"
+        )
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.suffix != _SUFFIX:
+        raise InvalidArgumentError(
+            f"weights: expected the name of a {_SUFFIX} file to write, got {out}; change its ending"
+        )
+    if out.exists() and not overwrite:
+        raise ResultsError(
+            f"weights: expected a file that does not exist, got {out}; choose another name, or"
+            " replace it with --overwrite"
+        )
+
+
+def _origin(content: WeightsFile) -> dict[str, str]:
+    """Metadata about the file that a new one is made from, and what that one knew of its own."""
+    known = (checkpoint_metadata.LICENCE, checkpoint_metadata.SOURCE)
+    return {
+        checkpoint_metadata.SOURCE_FILE: content.path.name,
+        checkpoint_metadata.SOURCE_FORMAT: content.format,
+        **{key: content.metadata[key] for key in known if key in content.metadata},
+    }
+
+
+def _crops(faces: Sequence[str], *, aligned: bool) -> Iterator[UInt8Array]:
+    """The crops one after the other; says on standard error which images have none."""
+    console = Console(stderr=True, markup=False)
+    finder = FaceFinder(None if aligned else YuNetDetector())
+    paths = list(find_images(faces))
+    for path in track(paths, "faces", console=console, transient=True):
+        found = finder.find(path)
+        if isinstance(found, FailedImage):
+            console.print(f"left out {path}: {found.message}", soft_wrap=True)
+            continue
+        yield from (face.crop for face in found)
+
+
+def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:
+    """What `inspect` says about a network."""
+    spec = backbone.spec
+    yield "network", f"{spec.name}, {spec.title}"
+    yield "input", str(spec.input)
+    yield "embedding", f"{spec.embedding_size} numbers" if spec.embedding_size else "none"
+    yield "dropout", f"{spec.dropout:g}"
+    for tap, layer in spec.taps.items():
+        yield f"tap {tap}", layer
+    yield "BatchNorm2d", f"{len(backbone.batch_norms)} layers, statistics: {backbone.bn_statistics}"
+    yield "head", backbone.head.kind if backbone.head else "none"
+    yield "licence", spec.licence
+    for method in list_scorers():
+        try:
+            create_scorer(method.name, backbone=backbone)
+        except FiqaError as error:  # the network lacks something, or the method needs other files
+            yield "cannot run", str(error)
+        else:
+            yield "can run", method.name
+
+
+def _counts(content: WeightsFile) -> str:
+    tensors = content.tensors.values()
+    numbers = sum(tensor.numel() for tensor in tensors)
+    dtypes = ", ".join(sorted({_dtype(tensor.dtype) for tensor in tensors}))
+    return f"{len(tensors)}, with {numbers:,} numbers of {dtypes}"
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _show(fact: str, text: str) -> None:
+    typer.echo(f"{fact + ':':<13}{text}")

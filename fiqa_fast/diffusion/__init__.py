@@ -1,0 +1,1 @@
+"""Denoising diffusion models: noise is added to an image, and a UNet takes it away again."""

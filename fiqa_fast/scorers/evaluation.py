@@ -1,0 +1,100 @@
+"""Runs scorers over crops, pass by pass; those on one network share each pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fiqa_fast.backbones.forward_pass import ForwardPass
+from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.scorers.crops import Crops, as_crop_tensor
+from fiqa_fast.types import CROP_SIZE_PX
+
+if TYPE_CHECKING:
+    from fiqa_fast.scorers.base import Scorer
+
+IMAGES_PER_PASS = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one scorer made of a batch.
+
+    Attributes:
+        scores: for each output asked for, [B].
+        elapsed_s: time it took, without the parts of the pass that an earlier scorer had paid for.
+    """
+
+    scores: dict[str, Tensor]
+    elapsed_s: float
+
+
+def evaluate_together(
+    scorers: Sequence[Scorer],
+    crops: Crops,
+    outputs: Mapping[Scorer, Sequence[str]],
+    noise: Mapping[Scorer, Tensor | None] | None = None,
+) -> dict[Scorer, Evaluation]:
+    """Runs several scorers on one network; they share its forward pass.
+
+    Args:
+        scorers: on the same network.
+        crops: as `Scorer.score` takes them.
+        outputs: for each scorer, the quantities wanted.
+        noise: explicit draws for the scorers that have any.
+
+    Returns:
+        To the bit what each scorer gives by itself.
+
+    Raises:
+        InvalidArgumentError: a wrong shape, dtype or noise, or scorers on different networks.
+    """
+    backbone = scorers[0].backbone
+    if any(scorer.backbone is not backbone for scorer in scorers):
+        raise InvalidArgumentError(
+            "score: expected scorers on one network, got several; load it once with load_backbone"
+        )
+    batch = backbone.spec.input.fitted(as_crop_tensor(crops, CROP_SIZE_PX))
+    noise = noise or {}
+    for scorer in scorers:
+        scorer._check_noise(noise.get(scorer), len(batch))
+    dtype = torch.float64 if backbone.precision == "float64" else torch.float32
+    device = backbone.device
+    chunks: dict[Scorer, list[Mapping[str, Tensor]]] = {scorer: [] for scorer in scorers}
+    elapsed_s = dict.fromkeys(scorers, 0.0)
+    in_order = sorted(scorers, key=lambda scorer: not scorer.fills_forward_pass)
+    with modes_of_scoring(device):
+        for start in range(0, len(batch), IMAGES_PER_PASS):
+            chunk = slice(start, start + IMAGES_PER_PASS)
+            forward = ForwardPass(backbone, batch[chunk])
+            for scorer in in_order:
+                begin = time.perf_counter()
+                given = noise.get(scorer)
+                draws = None if given is None else given[chunk]
+                chunks[scorer].append(scorer._evaluate(forward, outputs[scorer], draws))
+                elapsed_s[scorer] += time.perf_counter() - begin
+    empty = torch.empty(0, dtype=dtype, device=device)
+    return {
+        scorer: Evaluation(
+            {o: torch.cat([empty, *(c[o].to(dtype) for c in parts)]) for o in outputs[scorer]},
+            elapsed_s[scorer],
+        )
+        for scorer, parts in chunks.items()
+    }
+
+
+@contextmanager
+def modes_of_scoring(device: torch.device) -> Iterator[None]:
+    """Keeps the caller's modes outside.
+
+    Inference mode forbids the gradients that some methods need, and autocast would change the
+    precision that the result claims.
+    """
+    with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+        yield

@@ -1,0 +1,1 @@
+"""Weights files in the formats in which networks are released, read without running code."""
