@@ -12,16 +12,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
-SCORERS := grafiqs,faceqan,ser-fiq,embedding-norm
+SCORERS := grafiqs,faceqan,ser-fiq,embedding-norm,froq,lightqnet \
+	--weights lightqnet=tests/golden/lightqnet/lightqnet-dm100.pb
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help setup score test test-all lint format bench clean
+.PHONY: help setup score test test-all lint format tables bench clean
 
 help:
 	@echo "make score     score the example photographs, write results/*/report.html"
 	@echo "make test      the fast tests           make test-all  every test"
 	@echo "make lint      style and types          make format    repair the style"
-	@echo "make bench     benchmarks               make clean     remove what make made"
+	@echo "make bench     benchmarks               make tables    tables of README and docs"
+	@echo "make clean     remove what make made"
 
 setup: $(NATIVE)
 
@@ -42,7 +44,7 @@ $(NATIVE): $(READY) CMakeLists.txt $(shell find csrc -type f)
 	@touch $@
 
 score: setup
-	$(BIN)/fiqa-fast score examples/faces -o results/photos --overwrite --scorer $(SCORERS)
+	$(BIN)/fiqa-fast score examples/faces -o results/photos --overwrite --explain --scorer $(SCORERS)
 	$(BIN)/python examples/degradation_ladder.py examples/faces results/ladder-crops
 	$(BIN)/fiqa-fast score results/ladder-crops -o results/ladder --aligned --overwrite --all-outputs --scorer $(SCORERS)
 	$(BIN)/python examples/ladder_spearman.py results/ladder/scores.parquet results/ladder-crops/ladder.csv -o results/ladder/spearman
@@ -64,6 +66,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
+
+tables: setup
+	$(BIN)/python .ci/tables.py
 
 bench: setup
 	mkdir -p results

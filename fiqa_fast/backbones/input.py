@@ -89,7 +89,10 @@ class InputSpec:
         size = f"{self.height_px}x{self.width_px}"
         kind = "aligned otherwise" if isinstance(self.fit, Similarity) else self.fit
         fit = "" if kind == "none" else f" ({kind})"
-        means = self.pixel_mean if isinstance(self.pixel_mean, tuple) else (self.pixel_mean,)
-        mean = ", ".join(f"{m:g}" for m in means)
-        mean = f"[{mean}]" if len(means) > 1 else mean
-        return f"{size}{fit} {self.channel_order}, (pixel - {mean}) / {self.pixel_scale:g}"
+        pixel = "pixel"
+        if isinstance(self.pixel_mean, tuple):
+            pixel = f"(pixel - [{', '.join(f'{mean:g}' for mean in self.pixel_mean)}])"
+        elif self.pixel_mean:
+            pixel = f"(pixel - {self.pixel_mean:g})"
+        scale = "" if self.pixel_scale == 1 else f" / {self.pixel_scale:g}"
+        return f"{size}{fit} {self.channel_order}, {pixel}{scale}"

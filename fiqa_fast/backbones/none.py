@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
+from fiqa_fast.backbones.input import InputSpec
 from fiqa_fast.backbones.units import Stage
 
 SPEC = BackboneSpec(
@@ -16,6 +17,7 @@ SPEC = BackboneSpec(
     embedding_size=0,
     dropout=0,
     taps={},
+    input=InputSpec(pixel_mean=0.0, pixel_scale=1.0),
 )
 
 

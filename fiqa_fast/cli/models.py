@@ -43,19 +43,13 @@ def models(
 def methods_table() -> str:
     """Every method as a row of a Markdown table: what it runs on, what to bring, its proof."""
     inputs = {spec.name: str(spec.input) for spec in list_backbones()}
-    header = (
-        "`--scorer`",
-        "network",
-        "weights to bring (their licence)",
-        "input",
-        "better",
-        "state",
-    )
+    header = ("`--scorer`", "network", "weights", "their licence", "input", "better", "state")
     rows = [
         (
             f"`{spec.name}`",
-            ", ".join(spec.networks) or f"any with {' and '.join(spec.needs) or 'an embedding'}",
-            f"{spec.weights} ({spec.licence})" if spec.weights else spec.licence or "none",
+            ", ".join(spec.networks) or " with ".join(filter(None, ["any", ", ".join(spec.needs)])),
+            spec.weights,
+            spec.licence,
             inputs[spec.networks[0]] if spec.networks else "the network's",
             "higher" if spec.higher_is_better else "lower",
             _PROOFS[spec.proof],
@@ -100,7 +94,7 @@ def _scorer_facts(spec: ScorerSpec) -> dict[str, str]:
         "variants": ", ".join(spec.variants) or "none",
         "networks": ", ".join(spec.networks) or "any",
         "needs": ", ".join(spec.needs) or "nothing but an embedding",
-        "weights": f"{spec.weights} ({spec.licence})" if spec.weights else "those of the network",
+        "weights": f"{spec.weights}; licence: {spec.licence}",
         "precision": ", ".join(spec.precisions),
         "explains": ", ".join(spec.explains) or "nothing",
         "state": _PROOFS[spec.proof],

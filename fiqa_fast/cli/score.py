@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import numpy as np
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
 from fiqa_fast.calibration import Calibration, find_calibration, read_calibrations
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.options import parse_options, parse_per_method
+from fiqa_fast.cli.progress import with_progress
+from fiqa_fast.cli.summary import Summary
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.explanation.writer import ExplanationWriter, remove_explanations
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
@@ -37,7 +24,7 @@ from fiqa_fast.images.detect import FacePolicy, YuNetDetector
 from fiqa_fast.images.sources import find_images
 from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, FaceFinder, check_policy, score_stream
 from fiqa_fast.report.html import write_report
-from fiqa_fast.results import Mode, ResultsWriter, ScoreRow, stored_path
+from fiqa_fast.results import Mode, ResultsWriter, stored_path
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.registry import create_scorer, default_network
 from fiqa_fast.version import __version__
@@ -170,7 +157,7 @@ def score(
     if explain:
         explainer = ExplanationWriter(explanations, scorers, all_outputs=all_outputs)
     mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
-    summary = _Summary(used)
+    summary = Summary(used)
     writer = ResultsWriter(out, settings, mode)
     try:
         with writer:
@@ -189,7 +176,7 @@ def score(
                 calibrations=given,
                 on_face=None if explainer is None else explainer.write,
             )
-            for image_rows in _with_progress(rows, len(todo), console):
+            for image_rows in with_progress(rows, len(todo), console):
                 writer.write_image(image_rows)
                 summary.add(image_rows)
     except KeyboardInterrupt:
@@ -261,86 +248,3 @@ def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
         },
         **choices,
     }
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} images/s")
-
-
-def _with_progress(
-    rows: Iterator[list[ScoreRow]], total: int, console: Console
-) -> Iterator[list[ScoreRow]]:
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("scoring"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with progress:
-        yield from progress.track(rows, total=total)
-
-
-class _Summary:
-    """What is printed at the end: numbers per method (quality and time: medians), and failures.
-
-    Args:
-        calibrations: those that give the qualities.
-    """
-
-    def __init__(self, calibrations: Sequence[Calibration]) -> None:
-        self.images = 0
-        self._calibrations = calibrations
-        self._scores: dict[tuple[str, str], list[tuple[float, float | None, float]]] = {}
-        self._failures: Counter[str] = Counter()
-
-    def add(self, rows: Sequence[ScoreRow]) -> None:
-        self.images += 1
-        for row in rows:
-            column = self._scores.setdefault((row.score.scorer, row.score.output), [])
-            if row.score.raw_score is not None and row.elapsed_ms is not None:
-                column.append((row.score.raw_score, row.score.quality, row.elapsed_ms))
-        for reason in {row.reason for row in rows if row.reason}:
-            self._failures[reason] += 1
-
-    def show(self, console: Console) -> None:
-        table = Table(title=f"{self.images} images", title_justify="left")
-        table.add_column("method", no_wrap=True)
-        for heading in ("faces", "raw min", "median", "max", "quality", "ms/face"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for (scorer, output), column in self._scores.items():
-            name = scorer if output == "score" else f"{scorer} {output}"
-            if not column:
-                table.add_row(name, "0", *[""] * 5)
-                continue
-            raw = np.array([value for value, _, _ in column])
-            qualities = [quality for _, quality, _ in column if quality is not None]
-            table.add_row(
-                name,
-                str(len(column)),
-                *(f"{v:.4g}" for v in (raw.min(), np.median(raw), raw.max())),
-                f"{np.median(qualities):.1f}" if qualities else "none",
-                f"{np.median([ms for _, _, ms in column]):.1f}",
-            )
-        console.print(table)
-        for calibration in self._calibrations:
-            self._show_threshold(calibration, console)
-        for reason, count in self._failures.most_common():
-            console.print(f"without a score: {count} images, {reason}")
-
-    def _show_threshold(self, calibration: Calibration, console: Console) -> None:
-        source, discard = calibration.source, calibration.discard
-        if discard is None or discard.quality is None:
-            return
-        column = self._scores.get((source.scorer, source.output), [])
-        below = sum(calibration.is_below_threshold(raw) for raw, _, _ in column)
-        console.print(
-            f"{source.name}: {below} of {len(column)} faces are below the recommended quality"
-            f" {discard.quality:.1f}"
-        )

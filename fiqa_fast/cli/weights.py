@@ -198,13 +198,16 @@ def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:
     yield "BatchNorm2d", f"{len(backbone.batch_norms)} layers, statistics: {backbone.bn_statistics}"
     yield "head", backbone.head.kind if backbone.head else "none"
     yield "licence", spec.licence
+    runs = []
     for method in list_scorers():
         try:
             create_scorer(method.name, backbone=backbone)
         except FiqaError as error:  # the network lacks something, or the method needs other files
-            yield "cannot run", str(error)
+            if not method.networks or spec.name in method.networks:
+                yield "cannot run", str(error)
         else:
-            yield "can run", method.name
+            runs.append(method.name)
+    yield "can run", ", ".join(runs) or "no method"
 
 
 def _counts(content: WeightsFile) -> str:

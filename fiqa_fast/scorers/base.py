@@ -130,6 +130,7 @@ class Scorer(ABC):
                 f" got {self.output!r}; leave it out for {self.spec.default_output}"
             )
         self._check_backbone()
+        self._set_up()
 
     @property
     def output(self) -> str:
@@ -220,6 +221,9 @@ class Scorer(ABC):
 
     def _check_backbone(self) -> None:  # noqa: B027 (most methods need nothing special)
         """Raises InvalidArgumentError unless the network has what the method needs."""
+
+    def _set_up(self) -> None:  # noqa: B027
+        """Loads what the method needs beside the network (another network, a library)."""
 
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
         """Raises InvalidArgumentError unless `noise` fits; random methods extend this."""

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.diffusion.checkpoint import load_diffusion
 from fiqa_fast.errors import InvalidArgumentError, WeightsError
@@ -92,22 +91,15 @@ class DifFIQA(Scorer):
     options_type = DifFIQAOptions
     options: DifFIQAOptions
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        options: ScorerOptions | None = None,
-        *,
-        variant: str = "official",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backbone, options, variant=variant, seed=seed)
+    def _set_up(self) -> None:
         if self.options.unet is None:
             raise WeightsError(
                 "diffiqa: expected the option unet, the path of the diffusion model's weights, got"
                 " none; bring the authors' diff_pretrain.pt, or train a UNet with"
                 " denoising-diffusion-pytorch"
             )
-        self.diffusion = load_diffusion(Path(self.options.unet), backbone.device, backbone.dtype)
+        network = self.backbone
+        self.diffusion = load_diffusion(Path(self.options.unet), network.device, network.dtype)
         levels, t = len(self.diffusion.schedule), self.options.t
         if t >= levels:
             raise InvalidArgumentError(

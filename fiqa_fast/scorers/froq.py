@@ -54,7 +54,6 @@ class Froq(Scorer):
         outputs=("score",),
         default_output="score",
         higher_is_better=True,
-        needs=("choice of layers",),
         variants=(),
         weights="any",
         licence="that of the file",

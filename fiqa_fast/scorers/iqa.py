@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from fiqa_fast.backbones import none
-from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import ImageError, InvalidArgumentError, UnavailableError, WeightsError
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
@@ -28,7 +27,7 @@ from fiqa_fast.weights.packaged import read_checked
 class IqaScorer(Scorer):
     """A method of a library, on the aligned crop as it is.
 
-    A subclass gives `spec`, makes `library` in its constructor, and measures in `_measure`.
+    A subclass gives `spec`, makes `library` in `_set_up`, and measures in `_measure`.
 
     Attributes:
         library: the imported library; its version stands among the parameters of every score.
@@ -100,15 +99,7 @@ class Brisque(IqaScorer):
         proof="library",
     )
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        options: ScorerOptions | None = None,
-        *,
-        variant: str = "official",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backbone, options, variant=variant, seed=seed)
+    def _set_up(self) -> None:
         self.library = import_library("brisque", "piq", "pip install 'fiqa-fast[iqa]'")
         # Any picture will do to learn now, not at the first face, whether the weights are there.
         generator = torch.Generator().manual_seed(0)
@@ -154,15 +145,7 @@ class DeepIqa(IqaScorer):
         proof="library",
     )
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        options: ScorerOptions | None = None,
-        *,
-        variant: str = "official",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backbone, options, variant=variant, seed=seed)
+    def _set_up(self) -> None:
         remedy = "pip install pyiqa (its licence forbids commercial use)"
         self.library = import_library("deepiqa", "pyiqa", remedy)
         try:
@@ -228,15 +211,7 @@ class RankIqa(IqaScorer):
     options_type = RankIqaOptions
     options: RankIqaOptions
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        options: ScorerOptions | None = None,
-        *,
-        variant: str = "official",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backbone, options, variant=variant, seed=seed)
+    def _set_up(self) -> None:
         self.library = import_library("rankiqa", "onnxruntime", "pip install 'fiqa-fast[iqa]'")
         if self.options.model is None:
             raise WeightsError(

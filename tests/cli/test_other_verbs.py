@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from fiqa_fast import _extension
+from fiqa_fast.cli.models import methods_table, networks_table
 from fiqa_fast.scorers.registry import list_scorers
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_models_lists_everything(fiqa_fast_command):
@@ -11,6 +16,16 @@ def test_models_lists_everything(fiqa_fast_command):
         assert spec.name in out
     for fact in ("Apache-2.0", "better:", "CVPR 2020", "conv_4: the last output of 56x56"):
         assert fact in out
+
+
+def test_the_tables_of_the_documents_are_those_of_models():
+    assert methods_table() in (ROOT / "README.md").read_text(), "run `make tables`"
+    assert networks_table() in (ROOT / "docs" / "networks.md").read_text(), "run `make tables`"
+
+
+def test_models_as_markdown(fiqa_fast_command):
+    code, out, _ = fiqa_fast_command("models", "--markdown")
+    assert (code, out) == (0, f"{methods_table()}\n{networks_table()}")
 
 
 def test_doctor_shows_what_is_there(fiqa_fast_command, monkeypatch):

@@ -1,6 +1,6 @@
 """Prints how far every method on SFace is from the golden numbers, as a Markdown table.
 
-    python benchmarks/golden_differences.py > benchmarks/results/golden_sface.md
+    python benchmarks/golden/sface.py > benchmarks/results/golden_sface.md
 
 It takes about 3 minutes. Golden: the authors' own code (FaceQAN) or the authors' formula around
 SFace, see tests/golden.
@@ -8,15 +8,11 @@ SFace, see tests/golden.
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from common import CROPS, NAMES, Row, Table, faceqan_noise, read, relative
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
@@ -24,10 +20,7 @@ from fiqa_fast.scorers.faceqan import FaceQAN
 from fiqa_fast.scorers.grafiqs import GraFIQs
 from fiqa_fast.scorers.ser_fiq import SerFiq, SerFiqOptions
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
-DATA: dict[str, Any] = json.loads((GOLDEN / "sface.json").read_text())
-NAMES = [Path(e["file"]).name for e in json.loads((GOLDEN / "crops.json").read_text())["crops"]]
-CROPS = np.stack([np.asarray(Image.open(GOLDEN / "crops" / name)) for name in NAMES])
+DATA: dict[str, Any] = read("sface.json")
 TOLERANCES = {
     "embedding, absolute": {"float32": 5e-5, "float64": 1e-9},
     "grafiqs mse_bns": {"float32": 5e-5, "float64": 1e-9},
@@ -39,28 +32,13 @@ TOLERANCES = {
 
 
 def main() -> None:
-    write = sys.stdout.write
-    write("# SFace against the golden numbers\n\nLargest difference over the crops; relative")
-    write(" unless it says absolute. Golden numbers are float64, but for the authors' float32.\n\n")
-    write("| quantity | crops | precision | largest difference | tolerance |\n")
-    write("|---|---|---|---|---|\n")
+    table = Table("SFace against the golden numbers", TOLERANCES)
     for precision in ("float32", "float64", "bf16"):
         network = load_backbone("sface", precision=precision, device="cpu")
         for measure in (embeddings, grafiqs, ser_fiq, faceqan):
             if precision not in FaceQAN.spec.precisions and measure is faceqan:
                 continue
-            measure(network, lambda *row, p=precision: write(line(p, *row)))
-            sys.stdout.flush()
-
-
-def line(precision: str, quantity: str, count: int, difference: float) -> str:
-    known = [v for k, v in TOLERANCES.items() if quantity.startswith(k)]
-    tolerance = known[0].get(precision) if known else None
-    shown = "none stated" if tolerance is None else f"{tolerance:g}"
-    return f"| {quantity} | {count} | {precision} | {difference:.1e} | {shown} |\n"
-
-
-Row = Callable[[str, int, float], object]
+            measure(network, table.rows(precision))
 
 
 def embeddings(network: Backbone, row: Row) -> None:
@@ -114,20 +92,6 @@ def faceqan(network: Backbone, row: Row) -> None:
             worst_s = max(worst_s, (similarities - expected).abs().max().item())
         row(f"faceqan Q, {label}", len(names), worst_q)
         row(f"faceqan S, absolute, {label}", len(names), worst_s)
-
-
-def faceqan_noise(golden: dict[str, Any], key: str) -> torch.Tensor:
-    if key == "paper_float64":
-        generator = np.random.Generator(np.random.PCG64(golden[key]["numpy_seed"]))
-        return torch.from_numpy(generator.uniform(-0.001, 0.001, (10, 3, 112, 112)))
-    torch.manual_seed(golden["torch_seed"])
-    draws = [torch.FloatTensor(3, 112, 112).uniform_(-0.001, 0.001) for _ in range(10)]
-    return torch.stack(draws)
-
-
-def relative(scores: torch.Tensor, expected: list[float]) -> float:
-    reference = torch.tensor(expected, dtype=torch.float64)
-    return (scores.double() / reference - 1).abs().max().item()
 
 
 if __name__ == "__main__":
