@@ -93,7 +93,8 @@ def scorers_section(benchmarks: list[Benchmark]) -> list[str]:
 
 def scorer_row(benchmark: Benchmark) -> str:
     info = benchmark["extra_info"]
-    return f"| {benchmark['param']} | {info['per_face_ms']} | {info['in_forwards']} |"
+    name = benchmark["param"] or benchmark["name"].removeprefix("test_").replace("_", " ")
+    return f"| {name} | {info['per_face_ms']} | {info['in_forwards']} |"
 
 
 def align_crop_section(benchmarks: list[Benchmark]) -> list[str]:

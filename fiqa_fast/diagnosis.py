@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from fiqa_fast import _extension
-from fiqa_fast.backbones import sface
+from fiqa_fast.backbones.families import sface
 from fiqa_fast.errors import FiqaError
 from fiqa_fast.images import detect
 from fiqa_fast.version import __version__

@@ -17,7 +17,9 @@ PACKAGED = [
     ("faceqan", ("official", "paper")),
     ("ser-fiq", ("official", "paper")),
     ("embedding-norm", ("official",)),
+    ("froq", ("official",)),
 ]
+LIGHTQNETS = ("dm100", "dm050", "dm025")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,17 @@ def test_every_output_is_calibrated_on_the_default_network(sface32):
                 )
 
 
+@pytest.mark.parametrize("model", LIGHTQNETS)
+def test_lightqnet_is_calibrated_on_each_of_its_networks(golden_dir, model):
+    weights = golden_dir / "lightqnet" / f"lightqnet-{model}.pb"
+    found = find_calibration(create_scorer("lightqnet", weights=weights, device="cpu"), "score")
+    assert isinstance(found, Calibration)
+    assert found.source.backbone == f"lightqnet-{model}"
+
+
 def test_packaged_calibrations_are_unique():
     sources = [c.source for c in packaged_calibrations()]
-    assert len(set(sources)) == len(sources) == 17
+    assert len(set(sources)) == len(sources) == 18 + len(LIGHTQNETS)
 
 
 def test_given_calibrations_come_before_the_packaged_ones(grafiqs):

@@ -17,7 +17,7 @@ import torch
 from common import CROPS, GOLDEN, NAMES, Row, Table, absolute, faceqan_noise, read, relative
 
 from fiqa_fast.backbones.base import Backbone
-from fiqa_fast.backbones.heads import CrFiqaHead
+from fiqa_fast.backbones.layers.heads import CrFiqaHead
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.scorers.cr_fiqa import CrFiqa
 from fiqa_fast.scorers.faceqan import FaceQAN

@@ -1,1 +1,1 @@
-"""Recognition networks: one family per file, all behind the contract of `base.Backbone`."""
+"""Recognition networks behind the contract of `base.Backbone`; `families/` has one file a kind."""

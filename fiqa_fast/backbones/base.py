@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fiqa_fast.backbones.heads import QualityHead
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import BatchNormObserver, Stage
+from fiqa_fast.backbones.layers.heads import QualityHead
+from fiqa_fast.backbones.layers.units import BatchNormObserver, Stage
 
 PRECISIONS = {
     "float64": torch.float64,

@@ -10,8 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fiqa_fast.backbones import (
-    checkpoint_metadata,
+from fiqa_fast.backbones import checkpoint_metadata
+from fiqa_fast.backbones.base import Backbone, BackboneSpec
+from fiqa_fast.backbones.checkpoint_differences import COUNTER, compare
+from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, take_apart
+from fiqa_fast.backbones.families import (
     dlib_resnet,
     faceqnet,
     ir,
@@ -21,10 +24,7 @@ from fiqa_fast.backbones import (
     sface,
     sphereface,
 )
-from fiqa_fast.backbones.base import Backbone, BackboneSpec
-from fiqa_fast.backbones.checkpoint_differences import COUNTER, compare
-from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, take_apart
-from fiqa_fast.backbones.heads import recognise_head
+from fiqa_fast.backbones.layers.heads import recognise_head
 from fiqa_fast.errors import FiqaError, WeightsError
 from fiqa_fast.weights.file import WeightsFile, read_weights
 from fiqa_fast.weights.packaged import PackagedFile

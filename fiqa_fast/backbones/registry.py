@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from fiqa_fast.backbones import dlib_resnet, none, sface
 from fiqa_fast.backbones.base import PRECISIONS, Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoints import FAMILIES, load_checkpoint
+from fiqa_fast.backbones.families import dlib_resnet, none, sface
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError, WeightsError
 
 DEFAULT_BACKBONE = sface.SPEC.name

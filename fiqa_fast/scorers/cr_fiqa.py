@@ -14,6 +14,9 @@ class CrFiqa(LearnedScorer):
     CR = CCS / (NNCCS + 1 + eps), the similarity to the own class centre over that to the
     nearest other one. CR-FIQA(S) is iresnet50 trained on CASIA-WebFace, CR-FIQA(L) iresnet100
     trained on MS1MV2; which one runs depends on the weights.
+
+    The authors' script stores its crops as JPEG files before it scores them: to compare with its
+    numbers to the last digit, score such files.
     """
 
     spec = ScorerSpec(

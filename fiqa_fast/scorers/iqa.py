@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fiqa_fast.backbones import none
+from fiqa_fast.backbones.families import none
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import ImageError, InvalidArgumentError, UnavailableError, WeightsError
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec

@@ -33,6 +33,7 @@ class WeightsFile:
         tensors: by name, as the file names them; on the CPU, in the file's dtypes.
         metadata: text that a safetensors file carries, or the description in a whole Keras model;
             empty for other formats.
+        graph: what an ONNX model computes with the tensors; None for other formats.
     """
 
     path: Path
@@ -40,6 +41,14 @@ class WeightsFile:
     sha256: str
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    graph: onnx_file.Graph | None = None
+
+
+# Tensors and metadata; what the file computes with them, where the format tells.
+_Content = (
+    tuple[Mapping[str, Tensor], Mapping[str, str]]
+    | tuple[Mapping[str, Tensor], Mapping[str, str], onnx_file.Graph]
+)
 
 
 class _Format(Protocol):
@@ -50,7 +59,7 @@ class _Format(Protocol):
     def matches(self, content: bytes) -> bool:
         """Whether the content begins as this format does; cheap, also for a damaged file."""
 
-    def read(self, content: bytes) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+    def read(self, content: bytes) -> _Content:
         """Tensors and metadata; raises any exception when the content is damaged."""
 
 
@@ -98,8 +107,8 @@ def read_weights(file: PackagedFile | Path) -> WeightsFile:
             f" {_described(content)}; download or export it again"
         )
     try:
-        tensors, metadata = form.read(content)
-        _check_plain(tensors)
+        file_content = WeightsFile(path, form.NAME, digest, *form.read(content))
+        _check_plain(file_content.tensors)
     except FiqaError as error:
         # The formats see the content alone; here the message gets the path.
         expected, _, found = str(error).partition(", got ")
@@ -109,7 +118,7 @@ def read_weights(file: PackagedFile | Path) -> WeightsFile:
             f"weights: expected a whole {form.NAME} file, got {path}, which cannot be read"
             f" ({_first_line(error)}); download or export it again"
         ) from error
-    return WeightsFile(path, form.NAME, digest, tensors, metadata)
+    return file_content
 
 
 def _check_plain(tensors: Mapping[str, Tensor]) -> None:

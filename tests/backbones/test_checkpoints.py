@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fiqa_fast.backbones import checkpoint_metadata, iresnet, sface
+from fiqa_fast.backbones import checkpoint_metadata
 from fiqa_fast.backbones.checkpoint_parts import _PREFIXES
 from fiqa_fast.backbones.checkpoints import (
     FAMILIES,
@@ -13,7 +13,8 @@ from fiqa_fast.backbones.checkpoints import (
     network_of,
     official_state_dict,
 )
-from fiqa_fast.backbones.heads import CrFiqaHead
+from fiqa_fast.backbones.families import iresnet, sface
+from fiqa_fast.backbones.layers.heads import CrFiqaHead
 from fiqa_fast.errors import WeightsError
 from fiqa_fast.weights import safetensors_file
 from fiqa_fast.weights.file import WeightsFile, read_weights

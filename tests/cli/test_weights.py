@@ -4,9 +4,9 @@ from datetime import date
 import pytest
 import torch
 
-from fiqa_fast.backbones import iresnet, sface
 from fiqa_fast.backbones.batch_norm_statistics import estimate_statistics
 from fiqa_fast.backbones.checkpoints import load_checkpoint
+from fiqa_fast.backbones.families import iresnet, sface
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.version import __version__

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.checkpoints import FAMILIES
-from fiqa_fast.backbones.heads import QualityHead
+from fiqa_fast.backbones.layers.heads import QualityHead
 
 SEED = 7301
 

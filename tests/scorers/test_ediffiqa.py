@@ -4,7 +4,7 @@ import iresnet_twin
 import pytest
 import torch
 
-from fiqa_fast.backbones.heads import recognise_head
+from fiqa_fast.backbones.layers.heads import recognise_head
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.ediffiqa import EDifFiqa

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from fiqa_fast.backbones.heads import FaceQnetHead
+from fiqa_fast.backbones.layers.heads import FaceQnetHead
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.faceqnet import FaceQnet
 
-# The numbers are compared with an independent computation in tests/backbones/test_faceqnet.py.
+# The numbers are compared with an independent computation in backbones/families/test_faceqnet.py.
 
 
 @pytest.fixture(scope="module")

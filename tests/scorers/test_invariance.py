@@ -6,11 +6,21 @@ import torch
 
 from fiqa_fast.scorers.registry import create_scorer
 
-OPTIONS = {"faceqan": {"k": 3, "l": 2}, "ser-fiq": {"T": 10}, "grafiqs": {}, "embedding-norm": {}}
+OPTIONS = {
+    "faceqan": {"k": 3, "l": 2},
+    "ser-fiq": {"T": 10},
+    "grafiqs": {},
+    "embedding-norm": {},
+    "froq": {"layers": "b2,4.3"},
+}
 
 
-@pytest.fixture(scope="module", params=list(OPTIONS))
-def scorer(request, sface32):
+# On SFace; lightqnet, whose input is resized, on its own network.
+@pytest.fixture(scope="module", params=[*OPTIONS, "lightqnet"])
+def scorer(request, sface32, golden_dir):
+    if request.param == "lightqnet":
+        weights = golden_dir / "lightqnet" / "lightqnet-dm025.pb"
+        return create_scorer("lightqnet", weights=weights, device="cpu")
     return create_scorer(request.param, backbone=sface32, **OPTIONS[request.param])
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from fiqa_fast.backbones.none import NoNetwork
+from fiqa_fast.backbones.families.none import NoNetwork
 from fiqa_fast.errors import ImageError, InvalidArgumentError, UnavailableError, WeightsError
 from fiqa_fast.scorers.iqa import Brisque, DeepIqa, RankIqa, RankIqaOptions
 from fiqa_fast.types import FailureReason

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fiqa_fast.backbones.iresnet import skeleton
+from fiqa_fast.backbones.families.iresnet import skeleton
 from fiqa_fast.scorers.faceqan import FaceQAN
 from fiqa_fast.scorers.grafiqs import GraFIQs
 from fiqa_fast.scorers.ser_fiq import SerFiq, SerFiqOptions

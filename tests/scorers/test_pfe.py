@@ -5,7 +5,7 @@ import pytest
 import sphereface_twin
 import torch
 
-from fiqa_fast.backbones.heads import PfeHead
+from fiqa_fast.backbones.layers.heads import PfeHead
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import InvalidArgumentError, WeightsError
 from fiqa_fast.scorers.pfe import Pfe

@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fiqa_fast.backbones import ir
-from fiqa_fast.backbones.heads import SddFiqaHead
+from fiqa_fast.backbones.families import ir
+from fiqa_fast.backbones.layers.heads import SddFiqaHead
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.sdd_fiqa import SddFiqa

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from fiqa_fast.backbones import sface
+from fiqa_fast.backbones.families import sface
 from fiqa_fast.errors import WeightsError
 from fiqa_fast.weights.file import read_weights
 from fiqa_fast.weights.packaged import locate
@@ -60,6 +60,7 @@ def test_every_format_gives_the_same_tensors(read_content, name):
     assert file.sha256 == hashlib.sha256(CONTENTS[name]).hexdigest()
     assert file.path.name == "weights.bin"
     assert dict(file.metadata) == {}
+    assert (file.graph is None) == (file.format != "onnx")
     assert file.tensors.keys() == TENSORS.keys()
     for key, tensor in TENSORS.items():
         assert torch.equal(file.tensors[key], tensor)

@@ -119,3 +119,45 @@ def test_a_model_that_parses_but_is_not_whole(read_content, left_out):
     model.producer_name = "test"
     with pytest.raises(WeightsError, match="with a graph and its operator sets"):
         read_content(model.SerializeToString())
+
+
+def test_the_graph_shows_what_is_computed(read_content):
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=_value("", np.float32(0.5))),
+        helper.make_node("Identity", ["w"], ["same"]),
+        helper.make_node("Unsqueeze", ["same"], ["deep"], axes=[0, 3]),
+        helper.make_node("Transpose", ["w"], ["turned"]),
+        helper.make_node("Transpose", ["deep"], ["swapped"], perm=[1, 0, 2, 3]),
+        helper.make_node("Mul", ["x", "c"], ["half"]),
+        helper.make_node("MatMul", ["half", "turned"], ["y"], name="last"),
+        helper.make_node("Clip", ["y", "", "c"], ["z"]),
+        helper.make_node("Cast", ["w"], ["other"], to=TensorProto.DOUBLE),
+    ]
+    model = _model(nodes, [_value("w", FLOATS), _value("shape", np.array([1, -1]))], opset=11)
+    for name in ("x", "w"):  # old exporters list the initialisers too
+        model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    file = read_content(model.SerializeToString())
+    graph = file.graph
+    assert (graph.inputs, graph.outputs) == (("x",), ("other",))
+    assert [node.op for node in graph.nodes] == ["Mul", "MatMul", "Clip", "Cast"]
+    assert graph.nodes[1].name == "last"
+    assert graph.nodes[1].inputs == ("half", "turned")
+    assert graph.nodes[2].inputs == ("y", "", "c")
+    assert graph.nodes[3].attributes == {"to": TensorProto.DOUBLE}
+    assert graph.constants["shape"].tolist() == [1, -1]
+    assert graph.constants["c"] == 0.5
+    expected = {"w": FLOATS, "same": FLOATS, "turned": FLOATS.T, "deep": FLOATS[None, :, :, None]}
+    expected["swapped"] = FLOATS[:, None, :, None]
+    assert graph.constants.keys() == expected.keys() | {"c", "shape"}
+    for name, array in expected.items():
+        np.testing.assert_array_equal(graph.constants[name], array)
+    assert file.tensors.keys() == {"w"}
+
+
+def test_axes_as_an_input(read_content):
+    model = _model(
+        [helper.make_node("Unsqueeze", ["w", "axes"], ["deep"])],
+        [_value("w", FLOATS), _value("axes", np.array([-1]))],
+    )
+    deep = read_content(model.SerializeToString()).graph.constants["deep"]
+    assert deep.shape == (4, 6, 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fiqa_fast.backbones import dlib_resnet
 from fiqa_fast.backbones.checkpoints import load_checkpoint, network_of, official_state_dict
+from fiqa_fast.backbones.families import dlib_resnet
 from fiqa_fast.errors import WeightsError
 from fiqa_fast.images.align import ARCFACE_TEMPLATE
 from fiqa_fast.weights import safetensors_file

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, count_blocks
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import (
+from fiqa_fast.backbones.layers.units import (
     BatchNormObserver,
     BatchNormUnit,
     Shortcut,

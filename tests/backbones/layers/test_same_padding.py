@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fiqa_fast.backbones.same_padding import SameConv2d
+from fiqa_fast.backbones.layers.same_padding import SameConv2d
 
 
 def _convolved(image, kernel, stride):

@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fiqa_fast.backbones import mobilefacenet
-from fiqa_fast.backbones.heads import EDifFiqaHead
+from fiqa_fast.backbones.families import mobilefacenet
+from fiqa_fast.backbones.layers.heads import EDifFiqaHead
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import WeightsError
 

@@ -1,6 +1,6 @@
 import torch
 
-from fiqa_fast.backbones.pooling import GlobalAverageUnit, MaxPoolUnit
+from fiqa_fast.backbones.layers.pooling import GlobalAverageUnit, MaxPoolUnit
 
 
 def test_max_pool_cuts_what_is_left_over():

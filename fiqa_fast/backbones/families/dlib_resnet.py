@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts
 from fiqa_fast.backbones.input import InputSpec, Similarity
-from fiqa_fast.backbones.pooling import GlobalAverageUnit, MaxPoolUnit
-from fiqa_fast.backbones.units import BatchNormObserver, ConvUnit, Stage, Unit
+from fiqa_fast.backbones.layers.pooling import GlobalAverageUnit, MaxPoolUnit
+from fiqa_fast.backbones.layers.units import BatchNormObserver, ConvUnit, Stage, Unit
 from fiqa_fast.images.align import ARCFACE_TEMPLATE
 from fiqa_fast.weights.packaged import PackagedFile
 

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.keras_dense_layers import dense_layers_after
-from fiqa_fast.backbones.pooling import GlobalAverageUnit, MaxPoolUnit
-from fiqa_fast.backbones.same_padding import SameConv2d
-from fiqa_fast.backbones.tensorflow_layout import to_torch
-from fiqa_fast.backbones.units import BatchNormObserver, ConvUnit, Shortcut, Stage, Unit
+from fiqa_fast.backbones.layers.keras_dense_layers import dense_layers_after
+from fiqa_fast.backbones.layers.pooling import GlobalAverageUnit, MaxPoolUnit
+from fiqa_fast.backbones.layers.same_padding import SameConv2d
+from fiqa_fast.backbones.layers.tensorflow_layout import to_torch
+from fiqa_fast.backbones.layers.units import BatchNormObserver, ConvUnit, Shortcut, Stage, Unit
 
 # Units of each layer, and the channels of their 3x3 convolution; they end with four times as many.
 _LAYERS = ((3, 64), (4, 128), (6, 256), (3, 512))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, count_blocks
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import BatchNormObserver, Stage, Unit
+from fiqa_fast.backbones.layers.units import BatchNormObserver, Stage, Unit
 
 # Residual units behind the down-sampling convolution of each stage.
 BLOCKS = {

@@ -3,8 +3,8 @@ import re
 import pytest
 import torch
 
-from fiqa_fast.backbones import lightqnet
 from fiqa_fast.backbones.checkpoints import load_checkpoint, official_state_dict
+from fiqa_fast.backbones.families import lightqnet
 from fiqa_fast.errors import InvalidArgumentError, WeightsError
 from fiqa_fast.weights import safetensors_file
 from fiqa_fast.weights.file import read_weights

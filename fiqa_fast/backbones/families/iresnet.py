@@ -3,20 +3,22 @@
 Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (CVPR 2019); the
 improved residual unit is that of Duta et al., "Improved Residual Networks for Image and Video
 Recognition" (ICPR 2020). ArcFace, CosFace, ElasticFace, CR-FIQA, eDifFIQA and the optimisation
-paper's regressor have weights in this layout. MagFace has too, with another input and epsilon.
+paper's regressor have weights in this layout. MagFace and MXNet's networks have the same layers
+with another input and epsilon. ONNX files are recognised by what they compute, whatever the names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, count_blocks
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import (
+from fiqa_fast.backbones.layers.units import (
     BatchNormObserver,
     BatchNormUnit,
     ConvUnit,
@@ -26,6 +28,9 @@ from fiqa_fast.backbones.units import (
     Unit,
     normalise,
 )
+from fiqa_fast.backbones.onnx_graph.iresnet import read_iresnet
+from fiqa_fast.backbones.onnx_graph.network import OnnxNetwork
+from fiqa_fast.errors import WeightsError
 
 BLOCKS = {
     "iresnet18": (2, 2, 2, 2),
@@ -36,12 +41,45 @@ BLOCKS = {
 }
 _CHANNELS = (64, 128, 256, 512)
 _FEATURE_AREA = 7 * 7
-_EPS = 1e-5
 
-# MagFace: the same layers, another input and another epsilon of BatchNorm.
-_MAGFACE = "magface-"
+
+class Variant(NamedTuple):
+    """What differs between networks of the same layers.
+
+    Attributes:
+        prefix: in front of the depth, in the network's name.
+        title: in front of the depth, in tables.
+        eps: of BatchNorm.
+        input: what the network sees.
+        source: where its weights come from.
+    """
+
+    prefix: str
+    title: str
+    eps: float
+    input: InputSpec
+    source: str
+
+
+_PLAIN = Variant(
+    "", "", 1e-5, InputSpec(), "a release in insightface's key layout, or its ONNX file"
+)
+_MAGFACE = Variant(
+    "magface-",
+    "MagFace ",
+    2e-5,
+    InputSpec(channel_order="BGR", pixel_mean=0.0, pixel_scale=255.0),
+    "MagFace's release",
+)
+_MXNET = Variant(
+    "mxnet-",
+    "MXNet ",
+    2e-5,
+    InputSpec(pixel_scale=128.0),
+    "an ONNX file of MXNet's LResNet-E-IR, such as arcfaceresnet100-8",
+)
+_VARIANTS = (_PLAIN, _MAGFACE, _MXNET)
 _MAGFACE_PREFIXES = ("features.module.", "module.features.", "module.features.module.")
-_MAGFACE_EPS = 2e-5
 
 
 class ResidualUnit(Unit):
@@ -110,12 +148,11 @@ def _layer(c_in: int, c_out: int, count: int, eps: float, se: int | None) -> Sta
     return Stage(*units)
 
 
-def _spec(name: str, *, magface: bool) -> BackboneSpec:
-    bring = "MagFace's release" if magface else "a release in insightface's key layout"
+def _spec(variant: Variant, depth: str) -> BackboneSpec:
     return BackboneSpec(
-        name=_MAGFACE + name if magface else name,
-        title=f"{'MagFace ' if magface else ''}iresnet, {name.removeprefix('iresnet')} layers",
-        source=f"bring a file of your own: {bring}",
+        name=variant.prefix + depth,
+        title=f"{variant.title}iresnet, {depth.removeprefix('iresnet')} layers",
+        source=f"bring a file of your own: {variant.source}",
         licence="that of the file; insightface's and MagFace's are for research only",
         embedding_size=512,
         dropout=0.4,
@@ -123,21 +160,17 @@ def _spec(name: str, *, magface: bool) -> BackboneSpec:
             f"b{i}": f"layer{i}: {c} channels of {size}x{size}"
             for i, c, size in zip(range(1, 5), _CHANNELS, (56, 28, 14, 7), strict=True)
         },
-        input=InputSpec(channel_order="BGR", pixel_mean=0.0, pixel_scale=255.0)
-        if magface
-        else InputSpec(),
+        input=variant.input,
     )
 
 
-SPECS = (
-    *(_spec(name, magface=False) for name in BLOCKS),
-    *(_spec(name, magface=True) for name in BLOCKS),
-)
+SPECS = tuple(_spec(variant, depth) for variant in _VARIANTS for depth in BLOCKS)
 
 
 def skeleton(name: str) -> Backbone:
     """The network of that name, its parameters not set."""
-    return _network(name, 512, None)
+    variant, depth = next((v, d) for v in _VARIANTS for d in BLOCKS if v.prefix + d == name)
+    return _network(variant, depth, 512, None)
 
 
 def recognise(
@@ -145,29 +178,81 @@ def recognise(
 ) -> tuple[Backbone, Mapping[str, Tensor]] | None:
     """The iresnet that the tensors are of: depth, embedding and SE from keys and shapes.
 
-    MagFace's files are told by their key prefix, or by `name`.
+    MagFace's files are told by their key prefix, or by `name`. An ONNX file shows its epsilon, and
+    may show what it does with pixels.
     """
+    if parts.file.graph is not None:
+        onnx = read_iresnet(parts.file)
+        return None if onnx is None else _from_onnx(onnx, name)
     tensors = parts.network
     if not {"conv1.weight", "layer1.0.bn1.weight", "fc.weight"} <= tensors.keys():
         return None
-    blocks = tuple(count_blocks(tensors, f"layer{i}.") for i in range(1, 5))
-    depth = next((n for n, b in BLOCKS.items() if b == blocks), None)
+    depth = _depth(tensors)
     if depth is None:
         return None
-    magface = name == _MAGFACE + depth or (name is None and parts.prefix in _MAGFACE_PREFIXES)
+    variant = _named(name, depth)
+    if variant is None:
+        prefixed = name is None and parts.prefix in _MAGFACE_PREFIXES
+        variant = _MAGFACE if prefixed else _PLAIN
     se = tensors.get("layer1.0.se.fc1.weight")
-    return _network(
-        _MAGFACE + depth if magface else depth,
-        tensors["fc.weight"].shape[0],
-        None if se is None else _CHANNELS[0] // se.shape[0],
-    ), tensors
+    se_reduction = None if se is None else _CHANNELS[0] // se.shape[0]
+    return _network(variant, depth, tensors["fc.weight"].shape[0], se_reduction), tensors
 
 
-def _network(name: str, embedding_size: int, se_reduction: int | None) -> IResNet:
-    spec = next(s for s in SPECS if s.name == name)
-    return IResNet(
-        replace(spec, embedding_size=embedding_size),
-        BLOCKS[name.removeprefix(_MAGFACE)],
-        eps=_MAGFACE_EPS if name.startswith(_MAGFACE) else _EPS,
-        se_reduction=se_reduction,
+def _from_onnx(onnx: OnnxNetwork, name: str | None) -> tuple[IResNet, Mapping[str, Tensor]]:
+    depth = _depth(onnx.tensors)
+    if depth is None:
+        raise WeightsError(
+            f"weights: expected an iresnet of {', '.join(map(str, BLOCKS.values()))} units, got"
+            f" {onnx.path} with {_blocks(onnx.tensors)}; bring a file of one of these depths"
+        )
+    variant = _named(name, depth) or _shown_variant(onnx, depth)
+    if not onnx.has_epsilon(variant.eps):
+        raise WeightsError(
+            f"weights: expected BatchNorm layers with epsilon {variant.eps:g} in"
+            f" {variant.prefix}{depth}, got {onnx.path} with"
+            f" {', '.join(f'{eps:g}' for eps in sorted(onnx.epsilons))}; leave out the name"
+        )
+    onnx = onnx.seeing(variant.input)
+    network = _network(variant, depth, onnx.tensors["fc.weight"].shape[0], None)
+    if onnx.folded:
+        network.bn_statistics = "none"
+    return network, onnx.tensors
+
+
+def _shown_variant(onnx: OnnxNetwork, depth: str) -> Variant:
+    """The only variant that a graph's epsilon and pixels fit."""
+    fitting = [
+        v
+        for v in _VARIANTS
+        if onnx.has_epsilon(v.eps) and (onnx.pixels is None or onnx.pixels.has_mean_of(v.input))
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(v.prefix + depth for v in fitting or _VARIANTS)
+    raise WeightsError(
+        f"weights: expected a graph that is one of {names}, got {onnx.path}, which"
+        f" {'may be any of them' if fitting else 'is none of them'}: BatchNorm epsilon"
+        f" {', '.join(f'{eps:g}' for eps in sorted(onnx.epsilons))},"
+        f" input {onnx.pixels or 'prepared outside'}; give the network's name"
     )
+
+
+def _named(name: str | None, depth: str) -> Variant | None:
+    return next((v for v in _VARIANTS if v.prefix + depth == name), None)
+
+
+def _blocks(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    return tuple(count_blocks(tensors, f"layer{i}.") for i in range(1, 5))
+
+
+def _depth(tensors: Mapping[str, Tensor]) -> str | None:
+    blocks = _blocks(tensors)
+    return next((depth for depth, known in BLOCKS.items() if known == blocks), None)
+
+
+def _network(
+    variant: Variant, depth: str, embedding_size: int, se_reduction: int | None
+) -> IResNet:
+    spec = replace(_spec(variant, depth), embedding_size=embedding_size)
+    return IResNet(spec, BLOCKS[depth], variant.eps, se_reduction)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fiqa_fast.backbones.tensorflow_layout import to_torch
+from fiqa_fast.backbones.layers.tensorflow_layout import to_torch
 
 
 def test_kernels():

@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from fiqa_fast.backbones import sface
+from fiqa_fast.backbones.families import sface
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import WeightsError
 from fiqa_fast.weights.packaged import locate

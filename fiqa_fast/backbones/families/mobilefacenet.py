@@ -3,7 +3,8 @@
 Chen et al., "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile
 Devices" (CCBR 2018). InsightFace_Pytorch, face.evoLVe and eDifFIQA(T) release it under the names
 that the layers have here. insightface's arcface_torch numbers the same layers, doubles their
-channels ("mbf"), and has a large version ("mbf_large").
+channels ("mbf"), and has a large version ("mbf_large"). ONNX files are recognised by what they
+compute, whatever the names.
 
 InsightFace_Pytorch trained on BGR images. A file does not show this: ask for "mobilefacenet-bgr" by
 name.
@@ -20,7 +21,10 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, count_blocks
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import BatchNormObserver, ConvUnit, Stage, Unit
+from fiqa_fast.backbones.layers.units import BatchNormObserver, ConvUnit, Stage, Unit
+from fiqa_fast.backbones.onnx_graph.mobilefacenet import read_mobilefacenet
+from fiqa_fast.backbones.onnx_graph.network import OnnxNetwork
+from fiqa_fast.errors import WeightsError
 
 
 class Size(NamedTuple):
@@ -184,21 +188,49 @@ def recognise(
 
     InsightFace_Pytorch's files are told by `name` alone.
     """
+    if parts.file.graph is not None:
+        onnx = read_mobilefacenet(parts.file)
+        return None if onnx is None else _from_onnx(onnx, name)
     tensors = parts.network
     if {"layers.0.layers.0.weight", "features.layers.2.weight"} <= tensors.keys():
         names = _names_here()
         tensors = {names.get(there, there): tensor for there, tensor in tensors.items()}
     if not {"conv1.conv.weight", "conv_6_dw.conv.weight", "linear.weight"} <= tensors.keys():
         return None
-    first = 1 if "conv2_dw.conv.weight" in tensors else count_blocks(tensors, "conv_2.model.")
-    rest = (count_blocks(tensors, f"conv_{i}.model.") for i in (3, 4, 5))
-    size = (tensors["conv1.conv.weight"].shape[0], (first, *rest))
-    found = next((n for n, s in SIZES.items() if s == size), None)
+    found = _name_of(_size(tensors), name)
+    return None if found is None else (_network(found, tensors["linear.weight"].shape[0]), tensors)
+
+
+def _from_onnx(onnx: OnnxNetwork, name: str | None) -> tuple[MobileFaceNet, Mapping[str, Tensor]]:
+    size = _size(onnx.tensors)
+    found = _name_of(size, name)
     if found is None:
-        return None
-    if name == _BGR and found == "mobilefacenet":
-        found = _BGR
-    return _network(found, tensors["linear.weight"].shape[0]), tensors
+        known = "; ".join(f"{s.width} channels, {s.blocks} units" for s in SIZES.values())
+        raise WeightsError(
+            f"weights: expected a MobileFaceNet of a known size ({known}), got {onnx.path} with"
+            f" {size.width} channels, {size.blocks} units; bring a file of one of these sizes"
+        )
+    if not onnx.has_epsilon(_EPS):
+        raise WeightsError(
+            f"weights: expected BatchNorm layers with epsilon {_EPS:g} in {found}, got {onnx.path}"
+            f" with {', '.join(f'{eps:g}' for eps in sorted(onnx.epsilons))}; bring another export"
+        )
+    network = _network(found, onnx.tensors["linear.weight"].shape[0])
+    if onnx.folded:
+        network.bn_statistics = "none"
+    return network, onnx.seeing(network.spec.input).tensors
+
+
+def _size(tensors: Mapping[str, Tensor]) -> Size:
+    first = 1 if "conv2_dw.conv.weight" in tensors else count_blocks(tensors, "conv_2.model.")
+    third, fourth, fifth = (count_blocks(tensors, f"conv_{i}.model.") for i in (3, 4, 5))
+    return Size(tensors["conv1.conv.weight"].shape[0], (first, third, fourth, fifth))
+
+
+def _name_of(size: Size, name: str | None) -> str | None:
+    """The network of that size; None if there is none."""
+    found = next((n for n, s in SIZES.items() if s == size), None)
+    return _BGR if name == _BGR and found == "mobilefacenet" else found
 
 
 def _network(name: str, embedding_size: int) -> MobileFaceNet:

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fiqa_fast.backbones import ir
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts
+from fiqa_fast.backbones.families import ir
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.weights.file import WeightsFile
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.pooling import GlobalAverageUnit
-from fiqa_fast.backbones.same_padding import SameConv2d
-from fiqa_fast.backbones.tensorflow_layout import to_torch
-from fiqa_fast.backbones.units import BatchNormObserver, ConvUnit, Stage, Unit
+from fiqa_fast.backbones.layers.pooling import GlobalAverageUnit
+from fiqa_fast.backbones.layers.same_padding import SameConv2d
+from fiqa_fast.backbones.layers.tensorflow_layout import to_torch
+from fiqa_fast.backbones.layers.units import BatchNormObserver, ConvUnit, Stage, Unit
 from fiqa_fast.errors import InvalidArgumentError
 
 # Inverted residual units: channels at width 1, expansion of the input channels (1: no such layer),

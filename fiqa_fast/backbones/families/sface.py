@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import BatchNormUnit, ConvUnit, Stage
+from fiqa_fast.backbones.layers.units import BatchNormUnit, ConvUnit, Stage
 from fiqa_fast.weights.packaged import PackagedFile
 
 DEFAULT_WEIGHTS = PackagedFile(

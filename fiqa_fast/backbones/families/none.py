@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.input import InputSpec
-from fiqa_fast.backbones.units import Stage
+from fiqa_fast.backbones.layers.units import Stage
 
 SPEC = BackboneSpec(
     name="none",

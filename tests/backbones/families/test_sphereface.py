@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fiqa_fast.backbones import sphereface
+from fiqa_fast.backbones.families import sphereface
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.grafiqs import GraFIQs

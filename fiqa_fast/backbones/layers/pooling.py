@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from fiqa_fast.backbones.units import BatchNormObserver, Unit
+from fiqa_fast.backbones.layers.units import BatchNormObserver, Unit
 
 
 class MaxPoolUnit(Unit):

@@ -1,0 +1,1 @@
+"""The networks: one family per file, under the names of their released weights."""
