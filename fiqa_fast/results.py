@@ -72,6 +72,7 @@ class ScoreRow:
         note: for a person: what went wrong, or what was done to the image.
         score: the score; its `raw_score` is None where the status is "failed".
         elapsed_ms: time the scorer took for this face (its share of the batch); None without score.
+            Of methods on one network, the first to run pays for the pass that they share.
     """
 
     path: str
