@@ -19,7 +19,6 @@ from typing import get_args
 
 import numpy as np
 
-from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.calibration import Calibration, find_calibration, source_of
 from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
@@ -29,7 +28,8 @@ from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
 from fiqa_fast.results import ScoreRow
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.evaluation import evaluate_together
-from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.scorers.multi import MultiScorer
+from fiqa_fast.scorers.registry import create_scorer, default_network
 from fiqa_fast.types import (
     AlignedFace,
     FaceImage,
@@ -156,7 +156,7 @@ def score_stream(
 
 def score_images(
     sources: Iterable[Source],
-    scorers: str | Scorer | Sequence[str | Scorer] = "ser-fiq",
+    scorers: str | Scorer | MultiScorer | Sequence[str | Scorer] = "ser-fiq",
     *,
     aligned: bool = False,
     faces: FacePolicy = "largest",
@@ -170,7 +170,8 @@ def score_images(
 
     Args:
         sources: paths, or pixels: uint8 RGB [H, W, 3].
-        scorers: names of methods, or scorers from `create_scorer`. Names share one network.
+        scorers: names of methods, or scorers from `create_scorer` (needed for methods that bring
+            weights of their own). Those on one network share its forward pass.
         aligned: take the images as crops that are aligned already.
         faces: which faces of a photograph: "largest", "central" or "all".
         batch_size: faces that are scored together.
@@ -184,18 +185,23 @@ def score_images(
     Raises:
         InvalidArgumentError: an unknown scorer or policy, a batch size below 1, or several
             calibrations for one output.
+        WeightsError: the name of a method whose weights no package carries.
 
     Example:
         >>> rows = score_images(["portrait.jpg"], "ser-fiq")  # doctest: +SKIP
         >>> rows[0].score.quality
         87.2
     """
+    if isinstance(scorers, MultiScorer):
+        scorers = scorers.scorers
     chosen = [scorers] if isinstance(scorers, str | Scorer) else list(scorers)
     check_policy(faces)
-    network: str | Backbone = "sface"
-    if any(isinstance(s, str) for s in chosen):
-        network = load_backbone()
-    made = [create_scorer(s, backbone=network) if isinstance(s, str) else s for s in chosen]
+    names = dict.fromkeys(default_network(s) for s in chosen if isinstance(s, str))
+    networks = {name: load_backbone(name) for name in names}
+    made = [
+        create_scorer(s, backbone=networks[default_network(s)]) if isinstance(s, str) else s
+        for s in chosen
+    ]
     finder = FaceFinder(None) if aligned else FaceFinder(faces=faces)
     rows = score_stream(
         sources,

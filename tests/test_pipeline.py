@@ -115,10 +115,24 @@ def test_every_output_of_several_scorers(sface32, norm, crops):
 def test_names_of_scorers_share_one_network(crops, monkeypatch):
     loads = []
     original = fiqa_fast.pipeline.load_backbone
-    monkeypatch.setattr("fiqa_fast.pipeline.load_backbone", lambda: loads.append(1) or original())
+    monkeypatch.setattr(
+        "fiqa_fast.pipeline.load_backbone", lambda name: loads.append(name) or original(name)
+    )
     rows = score_images([crops[0]], ["embedding-norm", "grafiqs"], aligned=True)
     assert [r.score.scorer for r in rows] == ["embedding-norm", "grafiqs"]
-    assert loads == [1]
+    assert loads == ["sface"]
+
+
+def test_several_methods_of_one_scorer_give_rows_each(sface32, crops):
+    both = create_scorer(["embedding-norm", "grafiqs"], backbone=sface32)
+    rows = score_images([crops[0]], both, aligned=True)
+    assert [r.score.scorer for r in rows] == ["embedding-norm", "grafiqs"]
+    assert rows[0].score.raw_score == both.score(crops[:1])["embedding-norm"].item()
+
+
+def test_a_method_without_its_weights_is_refused(crops):
+    with pytest.raises(WeightsError, match=r"weights of cr-fiqa.*32572backbone\.pth"):
+        score_images([crops[0]], "cr-fiqa", aligned=True)
 
 
 def test_a_scorer_that_fails_on_one_crop_scores_the_others(norm, crops, monkeypatch):
