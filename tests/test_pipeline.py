@@ -6,7 +6,7 @@ import torch
 
 import fiqa_fast
 from fiqa_fast.calibration import ReferenceScores, fit_calibration, source_of
-from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.errors import InvalidArgumentError, WeightsError
 from fiqa_fast.images.decode import decode_image
 from fiqa_fast.pipeline import FaceFinder, score_images, score_stream
 from fiqa_fast.scorers.registry import create_scorer
@@ -115,9 +115,12 @@ def test_every_output_of_several_scorers(sface32, norm, crops):
 def test_names_of_scorers_share_one_network(crops, monkeypatch):
     loads = []
     original = fiqa_fast.pipeline.load_backbone
-    monkeypatch.setattr(
-        "fiqa_fast.pipeline.load_backbone", lambda name: loads.append(name) or original(name)
-    )
+
+    def load(name):
+        loads.append(name)
+        return original(name)
+
+    monkeypatch.setattr("fiqa_fast.pipeline.load_backbone", load)
     rows = score_images([crops[0]], ["embedding-norm", "grafiqs"], aligned=True)
     assert [r.score.scorer for r in rows] == ["embedding-norm", "grafiqs"]
     assert loads == ["sface"]
