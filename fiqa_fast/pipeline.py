@@ -122,10 +122,7 @@ def score_stream(
     Raises:
         InvalidArgumentError: a batch size below 1, or several calibrations for one output.
     """
-    if batch_size < 1:
-        raise InvalidArgumentError(
-            f"score: expected batch_size of 1 or more, got {batch_size}; 16 is the default"
-        )
+    check_batch_size(batch_size)
     workers = threads or os.cpu_count() or 1
     columns = [
         _Column(scorer, output, calibrations)
@@ -192,6 +189,11 @@ def score_images(
         >>> rows[0].score.quality
         87.2
     """
+    if isinstance(sources, str | Path | np.ndarray):
+        raise InvalidArgumentError(
+            f"score: expected a list of paths or of pixels, got one {type(sources).__name__};"
+            " put it into a list, and folders through fiqa_fast.images.sources.find_images"
+        )
     if isinstance(scorers, MultiScorer):
         scorers = scorers.scorers
     chosen = [scorers] if isinstance(scorers, str | Scorer) else list(scorers)
@@ -212,6 +214,14 @@ def score_images(
         calibrations=calibrations,
     )
     return [row for image in rows for row in image]
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises InvalidArgumentError unless the batch has room for one face or more."""
+    if batch_size < 1:
+        raise InvalidArgumentError(
+            f"score: expected batch_size of 1 or more, got {batch_size}; 16 is the default"
+        )
 
 
 def check_policy(faces: str) -> None:
@@ -252,7 +262,7 @@ class _Column:
             parameters=source.parameters,
             precision=network.precision,
             device=str(network.device),
-            engine="torch",
+            engine=self.scorer.engine,
             seed=self.scorer.seed if self.scorer.spec.is_random else None,
             version=__version__,
         )
@@ -304,7 +314,7 @@ def _score_crops(
         group = [scorer for scorer in outputs if scorer.backbone is network]
         try:
             evaluations = evaluate_together(group, np.stack(crops), outputs)
-        except (FiqaError, RuntimeError):  # RuntimeError: torch's, such as out of memory
+        except Exception:  # one of them is told by which crop and method it was, below
             scores |= {s: _score_one_by_one(s, outputs[s], crops) for s in group}
             continue
         for scorer, evaluation in evaluations.items():
@@ -324,7 +334,7 @@ def _score_one_by_one(
     for i, crop in enumerate(crops):
         try:
             evaluation = evaluate_together([scorer], crop[None], {scorer: outputs})[scorer]
-        except (FiqaError, RuntimeError) as error:
+        except Exception as error:  # out of memory, or a fault: it costs this crop's row, no more
             errors[i] = f"{type(error).__name__}: {error}"
             continue
         for output, values in evaluation.scores.items():

@@ -177,7 +177,13 @@ class ResultsWriter:
                 f"results: expected an interrupted run to resume in {self.folder}, found none;"
                 " run without --resume"
             )
-        before = json.loads(self._run_path.read_text(encoding="utf-8"))
+        try:
+            before = json.loads(self._run_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ResultsError(
+                f"results: expected the settings of a run in {self._run_path}, got a damaged file"
+                f" ({error}); start again with --overwrite"
+            ) from error
         if before != self._settings:
             names = sorted(before.keys() | self._settings.keys())
             changed = [n for n in names if before.get(n) != self._settings.get(n)]

@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,3 +235,19 @@ def test_given_calibrations_make_the_quality(norm, crops, monkeypatch):
 def test_wrong_pixels(norm):
     with pytest.raises(InvalidArgumentError, match=r"expected pixels of shape \[H, W, 3\]"):
         score_images([np.zeros((5, 5), np.uint8)], norm)
+
+
+@pytest.mark.parametrize("sources", ["portrait.jpg", Path("portrait.jpg"), np.zeros((2, 2, 3))])
+def test_one_source_is_no_list_of_sources(norm, sources):
+    with pytest.raises(InvalidArgumentError, match=r"expected a list .*put it into a list"):
+        score_images(sources, norm)
+
+
+def test_a_fault_in_a_method_costs_its_rows_only(norm, crops, monkeypatch):
+    def fault(*_):
+        raise IndexError("no such layer")
+
+    monkeypatch.setattr(norm, "_evaluate", fault)
+    (row,) = score_images([crops[0]], norm, aligned=True)
+    assert (row.status, row.reason) == ("failed", "scoring_failed")
+    assert "IndexError: no such layer" in row.note

@@ -114,18 +114,22 @@ class Backbone(nn.Module, ABC):
         """In which activations are stored."""
         return PRECISIONS[self.precision]
 
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in inference mode, also when a module around it is trained: scores depend on it."""
+        return super().train(False)
+
     def prepare(self, device: torch.device, precision: str) -> Backbone:
         """Freezes the network, moves it, and converts it in place.
 
-        In bf16 and fp16 the BatchNorm layers keep float32 parameters and statistics: they cost
-        nothing and decide GraFIQs' loss.
+        In bf16 and fp16 the BatchNorm layers and the head stay float32: they cost nothing, and
+        decide GraFIQs' loss and the learned scores.
         """
         self.precision = precision
         self.requires_grad_(False).eval().to(device)
+        head = set() if self.head is None else set(self.head.modules())
         for module in self.modules():
-            if precision in ("bf16", "fp16") and isinstance(
-                module, nn.BatchNorm2d | nn.BatchNorm1d
-            ):
+            stays = module in head or isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)
+            if stays and precision in ("bf16", "fp16"):
                 continue
             for name, parameter in module.named_parameters(recurse=False):
                 converted = nn.Parameter(parameter.to(self.dtype), requires_grad=False)

@@ -60,8 +60,14 @@ def estimate_statistics(backbone: Backbone, crops: Iterable[UInt8Array]) -> Batc
         The statistics over all crops and positions.
 
     Raises:
-        InvalidArgumentError: fewer than two crops, or one of another shape or dtype.
+        InvalidArgumentError: a network without BatchNorm2d layers, fewer than two crops, or one of
+            another shape or dtype.
     """
+    if not backbone.batch_norms:
+        raise InvalidArgumentError(
+            f"batch norm statistics: expected a network with BatchNorm2d layers, got"
+            f" {backbone.spec.name}, which has none; choose another network"
+        )
     moments = {bn: _Moments(bn) for bn in backbone.batch_norms}
     digests = []
     with torch.no_grad():

@@ -9,19 +9,19 @@ from torch import Tensor
 
 from fiqa_fast.weights.file import WeightsFile
 
-# Under which prefixes releases put the network; those that name more come first.
-_PREFIXES = (
-    "module.base_model.",
-    "base_model.",
-    "module.features.module.",
-    "features.module.",
-    "module.features.",
-    "module.base.",
-    "base.",
-    "module.backbone.",
-    "backbone.",
-    "model.",
-    "module.",
+# Levels that releases and training scripts put in front of the network's own names, in any number.
+_LEVELS = (
+    "module",
+    "_orig_mod",
+    "model",
+    "network",
+    "net",
+    "backbone",
+    "base_model",
+    "base",
+    "encoder",
+    "student",
+    "features",
 )
 
 
@@ -48,17 +48,21 @@ def take_apart(file: WeightsFile) -> CheckpointParts:
     Most tensors of a file are the network's. Single ones may look as if they had a prefix: iresnet
     has a layer that is called `features`.
     """
-    tensors = file.tensors
-    for prefix in _PREFIXES:
-        if 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors):
-            network = {
-                n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)
-            }
-            beside = {
-                n.removeprefix("module."): t for n, t in tensors.items() if not n.startswith(prefix)
-            }
-            return CheckpointParts(file, prefix, network, beside)
-    return CheckpointParts(file, "", tensors, {})
+    network, beside, prefix = dict(file.tensors), dict[str, Tensor](), ""
+    while level := next((x for x in _LEVELS if _is_prefix(f"{x}.", network)), ""):
+        beside |= {n: t for n, t in network.items() if not n.startswith(f"{level}.")}
+        network = {
+            n.removeprefix(f"{level}."): t for n, t in network.items() if n.startswith(f"{level}.")
+        }
+        prefix += f"{level}."
+    return CheckpointParts(
+        file, prefix, network, {n.removeprefix("module."): t for n, t in beside.items()}
+    )
+
+
+def _is_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether most names have it."""
+    return 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors)
 
 
 def count_blocks(tensors: Mapping[str, Tensor], prefix: str) -> int:

@@ -166,6 +166,11 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], file: WeightsFile) 
 def _check_numbers(state: Mapping[str, Tensor], file: WeightsFile) -> None:
     """Refuses numbers that no trained network has: every score would be NaN."""
     for name, tensor in state.items():
+        if not tensor.numel():
+            raise WeightsError(
+                f"weights: expected numbers in {name}, got the shape {list(tensor.shape)} in"
+                f" {file.path}; bring the whole, unchanged file"
+            )
         low, high = (bound.item() for bound in tensor.aminmax())  # NaN if there is any
         if not (math.isfinite(low) and math.isfinite(high)):
             found = "numbers that are not finite"

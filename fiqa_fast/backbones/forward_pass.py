@@ -39,7 +39,7 @@ class ForwardPass:
     @cached_property
     def unit_outputs(self) -> tuple[tuple[Tensor, ...], ...]:
         """The outputs of every unit of the five stages, a tuple for each stage."""
-        x, outputs = self.input, []
+        x, outputs, ends = self.input, [], []
         with torch.no_grad():
             for stage in self.backbone.stages:
                 of_stage = []
@@ -47,7 +47,8 @@ class ForwardPass:
                     x = unit(x)
                     of_stage.append(x)
                 outputs.append(tuple(of_stage))
-        self.activations = tuple(of_stage[-1] for of_stage in outputs)
+                ends.append(x)  # a stage may have no unit
+        self.activations = tuple(ends)
         return tuple(outputs)
 
     @property

@@ -93,7 +93,7 @@ def _scorer_facts(spec: ScorerSpec) -> dict[str, str]:
         "parameters": ", ".join(f"{name}={getattr(options, name)}" for name in names) or "none",
         "variants": ", ".join(spec.variants) or "none",
         "networks": ", ".join(spec.networks) or "any",
-        "needs": ", ".join(spec.needs) or "nothing but an embedding",
+        "needs": ", ".join(spec.needs) or "nothing",
         "weights": f"{spec.weights}; licence: {spec.licence}",
         "precision": ", ".join(spec.precisions),
         "explains": ", ".join(spec.explains) or "nothing",

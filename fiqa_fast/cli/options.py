@@ -54,7 +54,7 @@ def parse_options(given: Sequence[str], scorers: Sequence[str]) -> dict[str, dic
 
 
 def parse_per_method(
-    given: Sequence[str], methods: Sequence[str], option: str
+    given: Sequence[str], methods: Sequence[str], option: str, alone: Sequence[str] = ()
 ) -> dict[str, str | None]:
     """Turns `VALUE` (for all methods) and `METHOD=VALUE` into a value for each method.
 
@@ -62,6 +62,7 @@ def parse_per_method(
         given: what stands behind each occurrence of the option.
         methods: names of the methods that will run.
         option: the option's name, for the message.
+        alone: of the methods, those that a value for all does not concern.
 
     Returns:
         For each method its value; None where nothing is given.
@@ -86,4 +87,5 @@ def parse_per_method(
             f"score: expected {option} once, or as METHOD=VALUE with one of {', '.join(methods)},"
             f" got {', '.join(common)}; say which is for which method"
         )
-    return {method: values.get(method, common[0] if common else None) for method in methods}
+    for_all = common[0] if common else None
+    return {m: values.get(m, None if m in alone else for_all) for m in methods}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
+from fiqa_fast.backbones.families.none import NAME as NO_NETWORK
 from fiqa_fast.calibration import Calibration, find_calibration, read_calibrations
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.options import parse_options, parse_per_method
@@ -19,14 +20,20 @@ from fiqa_fast.cli.progress import with_progress
 from fiqa_fast.cli.summary import Summary
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.explanation.writer import ExplanationWriter, remove_explanations
-from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
+from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, pixel_limit
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector
 from fiqa_fast.images.sources import find_images
-from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, FaceFinder, check_policy, score_stream
+from fiqa_fast.pipeline import (
+    DEFAULT_BATCH_SIZE,
+    FaceFinder,
+    check_batch_size,
+    check_policy,
+    score_stream,
+)
 from fiqa_fast.report.html import write_report
 from fiqa_fast.results import Mode, ResultsWriter, stored_path
 from fiqa_fast.scorers.base import Scorer
-from fiqa_fast.scorers.registry import create_scorer, default_network
+from fiqa_fast.scorers.registry import create_scorer, default_network, scorer_class
 from fiqa_fast.version import __version__
 
 
@@ -73,7 +80,9 @@ def score(
         str, typer.Option(help="auto, float32 (the reference), float64, bf16 or fp16.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the random draws of faceqan and ser-fiq.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the random draws of faceqan, ser-fiq and diffiqa.")
+    ] = 0,
     batch_size: Annotated[
         int, typer.Option(help="Faces that are collected before they are scored.")
     ] = DEFAULT_BATCH_SIZE,
@@ -113,6 +122,8 @@ def score(
     """
     console = Console(stderr=True, markup=False)  # names of files may hold brackets
     check_policy(faces)
+    check_batch_size(batch_size)
+    pixel_limit(max_megapixels)
     names = [name.strip() for name in scorer.split(",") if name.strip()]
     options = parse_options(option or [], names)
     if resume and overwrite:
@@ -125,10 +136,11 @@ def score(
         raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
     images = chain([first], images)
 
+    without_network = [n for n in names if scorer_class(n).spec.networks == (NO_NETWORK,)]
     scorers = _make_scorers(
         options,
-        parse_per_method(backbone or [], names, "--backbone"),
-        parse_per_method(weights or [], names, "--weights"),
+        parse_per_method(backbone or [], names, "--backbone", without_network),
+        parse_per_method(weights or [], names, "--weights", without_network),
         variant=variant,
         precision=precision,
         device=device,
@@ -146,6 +158,7 @@ def score(
         aligned=aligned,
         all_outputs=all_outputs,
         seed=seed,
+        max_megapixels=max_megapixels,
         calibrations=sorted(c.digest for c in given),
     )
     used = _find_used(given, scorers, all_outputs=all_outputs)
@@ -194,6 +207,11 @@ def score(
     console.print(f"wrote {writer.parquet_path}, {writer.csv_path} and {report_path}")
     if explainer is not None:
         console.print(f"wrote pictures into {explanations}")
+        for failure in explainer.failures:
+            console.print(f"without a picture: {failure}", soft_wrap=True)
+    if summary.nothing_exists:
+        console.print(f"nothing to score: no file behind {', '.join(paths)}")
+        raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
 
 
 def _make_scorers(

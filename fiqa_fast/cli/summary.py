@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fiqa_fast.calibration import Calibration
 from fiqa_fast.results import ScoreRow
+from fiqa_fast.types import FailureReason
 
 
 class Summary:
@@ -35,6 +36,11 @@ class Summary:
                 column.append((row.score.raw_score, row.score.quality, row.elapsed_ms))
         for reason in {row.reason for row in rows if row.reason}:
             self._failures[reason] += 1
+
+    @property
+    def nothing_exists(self) -> bool:
+        """Whether there was no file behind any of the names."""
+        return self.images > 0 and self._failures[FailureReason.FILE_NOT_FOUND] == self.images
 
     def show(self, console: Console) -> None:
         """Prints the table, the faces below recommended thresholds, and the failures."""

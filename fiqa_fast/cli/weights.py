@@ -17,6 +17,7 @@ from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.batch_norm_statistics import estimate_statistics, replace_statistics
 from fiqa_fast.backbones.checkpoints import network_of, official_state_dict
 from fiqa_fast.backbones.registry import list_backbones, load_backbone
+from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.errors import FiqaError, InvalidArgumentError, ResultsError, WeightsError
 from fiqa_fast.images.detect import YuNetDetector
 from fiqa_fast.images.sources import find_images
@@ -60,10 +61,10 @@ def inspect(
     try:
         backbone = network_of(content, network)
     except WeightsError as error:
-        _show("network", f"not recognised: {error}")
+        _show("network", f"cannot be loaded: {error}")
         for name, tensor in islice(content.tensors.items(), _SHOWN_TENSORS):
             _show("tensor", f"{name} {list(tensor.shape)} {_dtype(tensor.dtype)}")
-        return
+        raise typer.Exit(ExitCode.UNAVAILABLE) from error
     for fact, text in _facts(backbone):
         _show(fact, text)
 

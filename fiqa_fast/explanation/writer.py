@@ -35,6 +35,9 @@ class ExplanationWriter:
         scorers: the methods of the run; scores without a map are passed over.
         all_outputs: the rows hold every output of each scorer instead of its chosen one.
 
+    Attributes:
+        failures: what could not be explained, and why.
+
     Raises:
         InvalidArgumentError: none of the scores has a map.
     """
@@ -51,6 +54,7 @@ class ExplanationWriter:
         if not self._scorers:
             raise explains_nothing([f"{scorer.spec.name} {output}" for scorer, output in scores])
         self.folder = folder
+        self.failures: list[str] = []
 
     def write(self, face: AlignedFace, rows: Sequence[ScoreRow]) -> list[Path]:
         """Explains a face that was scored.
@@ -58,6 +62,9 @@ class ExplanationWriter:
         Args:
             face: with its crop.
             rows: those of this face; the ones without a score or without a map are passed over.
+
+        A method that fails here (out of memory, since it runs once more) costs its picture, and
+        stands in `failures`.
 
         Returns:
             The files, replaced where they existed. The same face and rows give the same bytes.
@@ -77,7 +84,11 @@ class ExplanationWriter:
             if not explained:
                 continue
             seen = _as_the_network_sees(face.crop, scorer)
-            maps = scorer.explain(face.crop[None], outputs=list(explained))
+            try:
+                maps = scorer.explain(face.crop[None], outputs=list(explained))
+            except Exception as error:
+                self.failures.append(f"{face.path}, {name}: {type(error).__name__}: {error}")
+                continue
             for output, row in explained.items():
                 heat = maps[output][0].double().cpu().numpy()
                 written.append(self._write(row, draw(seen, heat), heat))

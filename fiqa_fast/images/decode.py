@@ -67,7 +67,7 @@ def decode_image(
         (900, 689, 3)
     """
     name = os.fspath(path)
-    data = _read(name, _pixel_limit(max_megapixels))
+    data = _read(name, pixel_limit(max_megapixels))
     return decode_bytes(data, path=name, max_megapixels=max_megapixels)
 
 
@@ -85,7 +85,7 @@ def decode_bytes(
         ImageError: `empty_file`, `not_an_image`, `corrupt_image`, `image_too_large`.
         InvalidArgumentError: `max_megapixels` is not positive.
     """
-    limit = _pixel_limit(max_megapixels)
+    limit = pixel_limit(max_megapixels)
     if not data:
         raise ImageError(FailureReason.EMPTY_FILE, f"{path}: the file is empty")
     header = read_header(data, path)
@@ -113,7 +113,8 @@ def decode_bytes(
     return FaceImage(path, _upright(pixels, header.orientation), ", ".join(notes))
 
 
-def _pixel_limit(max_megapixels: float) -> float:
+def pixel_limit(max_megapixels: float) -> float:
+    """The bound in pixels; raises InvalidArgumentError unless it is positive."""
     if not max_megapixels > 0:
         raise InvalidArgumentError(
             f"decode_image: expected max_megapixels > 0, got {max_megapixels}; the default is"
@@ -122,18 +123,18 @@ def _pixel_limit(max_megapixels: float) -> float:
     return max_megapixels * 1e6
 
 
-def _read(path: str, pixel_limit: float) -> bytes:
+def _read(path: str, limit: float) -> bytes:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(FailureReason.NOT_AN_IMAGE, f"{path}: is a folder, not a file")
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
             raise ImageError(FailureReason.NOT_AN_IMAGE, f"{path}: is not a regular file")
-        if status.st_size > pixel_limit * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES:
+        if status.st_size > limit * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES:
             raise ImageError(
                 FailureReason.IMAGE_TOO_LARGE,
                 f"{path}: a file of {status.st_size / 1e6:.0f} MB holds more than"
-                f" {pixel_limit / 1e6:g} megapixels; raise the limit (max_megapixels)",
+                f" {limit / 1e6:g} megapixels; raise the limit (max_megapixels)",
             )
         return Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -97,8 +97,12 @@ def _walk(folder: str) -> Iterator[str]:
     except OSError:
         yield folder  # may not be listed: a row says so, rather than images missing silently
         return
+    names = {entry.name for entry in entries}
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
+            # Pictures that an earlier run made of its faces are no photographs.
+            if entry.name == "explanations" and {"run.json", "scores.csv"} <= names:
+                continue
             yield from _walk(entry.path)
         elif _is_image_name(entry.name) and not entry.is_dir():
             yield entry.path

@@ -66,7 +66,7 @@ def from_json(text: str, *, name: str = "the text") -> list[Calibration]:
         return [_from_record(entry, name) for entry in content["calibrations"]]
     except InvalidArgumentError:
         raise
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidArgumentError(
             f"calibration: expected {FORMAT}, got something else in {name}"
             f" ({type(error).__name__}: {error}); make the file with `fiqa-fast calibrate`"

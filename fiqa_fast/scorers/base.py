@@ -120,9 +120,9 @@ class Scorer(ABC):
                 f"{name}: expected precision to be one of {', '.join(self.spec.precisions)},"
                 f" got {backbone.precision!r}; the method loses its signal in that arithmetic"
             )
-        if not 0 <= seed < 2**63:
+        if not (isinstance(seed, int) and 0 <= seed < 2**63):
             raise InvalidArgumentError(
-                f"{name}: expected 0 <= seed < 2**63, got {seed}; choose another seed"
+                f"{name}: expected a whole number 0 <= seed < 2**63, got {seed!r}; choose another"
             )
         if self.output not in self.spec.outputs:
             raise InvalidArgumentError(
@@ -131,6 +131,11 @@ class Scorer(ABC):
             )
         self._check_backbone()
         self._set_up()
+
+    @property
+    def engine(self) -> str:
+        """What computes the scores."""
+        return "torch"
 
     @property
     def output(self) -> str:

@@ -29,7 +29,6 @@ class EmbeddingNorm(Scorer):
         variants=(),
         weights="any",
         licence="that of the file",
-        proof="official",
     )
 
     def _check_backbone(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,11 +74,11 @@ def evaluate_together(
             chunk = slice(start, start + IMAGES_PER_PASS)
             forward = ForwardPass(backbone, batch[chunk])
             for scorer in in_order:
-                begin = time.perf_counter()
+                begin = _now(device)
                 given = noise.get(scorer)
                 draws = None if given is None else given[chunk]
                 chunks[scorer].append(scorer._evaluate(forward, outputs[scorer], draws))
-                elapsed_s[scorer] += time.perf_counter() - begin
+                elapsed_s[scorer] += _now(device) - begin
     empty = torch.empty(0, dtype=dtype, device=device)
     return {
         scorer: Evaluation(
@@ -94,7 +94,32 @@ def modes_of_scoring(device: torch.device) -> Iterator[None]:
     """Keeps the caller's modes outside.
 
     Inference mode forbids the gradients that some methods need, and autocast would change the
-    precision that the result claims.
+    precision that the result claims. So would TF32, which torch's convolutions use on CUDA unless
+    told otherwise: 10 bits of mantissa under the name of float32. The switch is one for the whole
+    process; it is set back at the end.
     """
-    with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":
+            modes.enter_context(exact_convolutions())
         yield
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """cuDNN in full float32, with algorithms that add in the same order on every run."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True,
+        benchmark=False,
+        deterministic=True,
+        allow_tf32=False,
+        fp32_precision="ieee",
+    )
+    return flags
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -76,18 +76,25 @@ class GraFIQs(Scorer):
     fills_forward_pass = True
 
     def _check_backbone(self) -> None:
-        if not self.backbone.batch_norms or self.backbone.bn_statistics == "none":
+        name = self.backbone.spec.name
+        if not self.backbone.batch_norms:
+            raise InvalidArgumentError(
+                f"grafiqs: expected a network with BatchNorm2d layers, got {name}, which has none;"
+                " choose another network"
+            )
+        if self.backbone.bn_statistics == "none":
             raise InvalidArgumentError(
                 "grafiqs: expected a network whose BatchNorm2d layers keep running statistics,"
-                f" got {self.backbone.spec.name}, where they are folded or missing; re-estimate"
-                " them with `fiqa-fast weights calibrate-bn`, or choose another network"
+                f" got {name}, where they are folded or missing; re-estimate them with"
+                " `fiqa-fast weights calibrate-bn`, or choose another network"
             )
 
     def _evaluate(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
         loss, gradients = self._differentiate(forward, outputs)
-        return {"mse_bns": loss, **{tap: abs_sum(g) for tap, g in gradients.items()}}
+        scores = {tap: abs_sum(g) for tap, g in gradients.items()}
+        return {"mse_bns": loss, **scores} if "mse_bns" in outputs else scores
 
     def _explain(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
@@ -111,7 +118,9 @@ class GraFIQs(Scorer):
 
         order = self.options.channel_order
         own_input = order not in (None, self.backbone.spec.input.channel_order)
-        x = forward.input.flip(1) if own_input else forward.input
+        x = forward.input
+        if own_input:  # pixels are swapped, not their normalised values: means differ by colour
+            x = self.backbone.normalise(forward.crops.to(self.backbone.device).flip(1))
         activations = [x]
         # Tap i is the input of stage i: the image in front of the first one, b4 before the last.
         for i, stage in enumerate(self.backbone.stages):

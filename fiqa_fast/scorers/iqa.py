@@ -226,18 +226,30 @@ class RankIqa(IqaScorer):
             )
         content, self._model_sha256 = read_checked(Path(self.options.model))
         try:
-            self._session = self.library.InferenceSession(content, providers=[provider])
+            index = {"device_id": self.backbone.device.index} if self._on_cuda else {}
+            self._session = self.library.InferenceSession(content, providers=[(provider, index)])
         except Exception as error:  # onnxruntime has an exception for each kind of damage
             raise WeightsError(
                 f"rankiqa: expected an ONNX file, got {self.options.model}, which onnxruntime"
                 f" cannot load ({type(error).__name__}: {error}); export it again"
             ) from error
+        if self._session.get_providers()[0] != provider:
+            raise UnavailableError(
+                f"rankiqa: expected onnxruntime to run on {self.backbone.device}, got"
+                f" {self._session.get_providers()[0]}; its CUDA libraries do not load here: use"
+                " device='cpu'"
+            )
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)":
             raise WeightsError(
                 "rankiqa: expected a network with one float32 input, got"
                 f" {[(i.name, i.type) for i in inputs]} in {self.options.model}; export it so"
             )
+
+    @property
+    def engine(self) -> str:
+        """onnxruntime runs the network."""
+        return "onnxruntime"
 
     @property
     def _on_cuda(self) -> bool:

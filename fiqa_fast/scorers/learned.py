@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
+from fiqa_fast.backbones.layers.heads import QualityHead
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.base import Scorer, working
 
@@ -30,19 +31,23 @@ class LearnedScorer(Scorer):
                 f" got {self.backbone.spec.name} with {has}; bring its weights"
                 f" ({self.spec.weights}) with `weights`"
             )
+        if head.reads == "embedding":
+            self._check_size(head, self.backbone.spec.embedding_size)
+        self._head = head
 
     @torch.no_grad()
     def _evaluate(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        head = self.backbone.head
-        if head is None:  # `_check_backbone` has refused such a network
-            raise InvalidArgumentError(f"{self.spec.name}: expected a quality head, got none")
+        head = self._head
         inputs = forward.features if head.reads == "features" else forward.embedding
-        if inputs.shape[1] != head.size:
+        self._check_size(head, inputs.shape[1])
+        return {"score": head(working(inputs))}
+
+    def _check_size(self, head: QualityHead, size: int) -> None:
+        if size != head.size:
             raise InvalidArgumentError(
                 f"{self.spec.name}: expected a network whose {head.reads} has {head.size} numbers,"
-                f" got {self.backbone.spec.name} with {inputs.shape[1]}; bring the head and the"
-                " network that were trained together"
+                f" got {self.backbone.spec.name} with {size}; bring the head and the network that"
+                " were trained together"
             )
-        return {"score": working(head(inputs))}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, overload
 
 from fiqa_fast.backbones.base import Backbone
@@ -130,7 +131,8 @@ def create_scorer(
     Args:
         name: one of `list_scorers()`, such as "grafiqs"; or several of them.
         backbone: name of a network; or one that is already loaded (it then decides weights,
-            precision and device, which must be left out). None: what `weights` holds, or SFace.
+            precision and device, which must be left out). None: what `weights` holds, or SFace,
+            or "none" for methods that use no network.
         weights: the network's weights file; None takes the packaged default, which only SFace has.
         variant: "official" (what published tables used) or "paper", where the two differ.
         precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
@@ -212,7 +214,24 @@ def _checked(scorer: type[Scorer], options: dict[str, Any]) -> dict[str, Any]:
                 f"create_scorer: expected an option of {scorer.spec.name} (one of"
                 f" {', '.join(valid)}), got {option!r}; check the spelling"
             )
+    for field in fields(scorer.options_type):
+        value = options.get(field.name, field.default)
+        kinds = [kind.strip() for kind in str(field.type).split("|")]
+        if not any(_is_of(value, kind) for kind in kinds):
+            raise InvalidArgumentError(
+                f"create_scorer: expected {field.name} of {scorer.spec.name} to be"
+                f" {' or '.join(kinds)}, got {value!r}; give a value of that type"
+            )
     return options
+
+
+def _is_of(value: object, kind: str) -> bool:
+    """Whether a value is of a type of options: a finite float, an int, a str or None."""
+    if isinstance(value, bool):
+        return kind == "bool"
+    if kind == "float":
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, {"int": int, "str": str, "None": NoneType}[kind])
 
 
 def default_network(name: str) -> str:

@@ -85,6 +85,11 @@ class SerFiq(Scorer):
 
     def _check_backbone(self) -> None:
         require_embedding(self)
+        if self.variant == "paper" and self.options.code is not None:
+            raise InvalidArgumentError(
+                f"ser-fiq: expected code with the variant official only, got {self.options.code!r}"
+                " with paper; leave it out"
+            )
         if not 0 < self.backbone.spec.dropout < 1:
             raise InvalidArgumentError(
                 "ser-fiq: expected a network with dropout in front of its last layer,"

@@ -74,6 +74,9 @@ _FORMATS: tuple[_Format, ...] = (
     tensorflow_file,
 )
 
+# A tensor can claim more than is stored: one filled with one value. Nobody needs more than this.
+_MOST_CLAIMED_BYTES = 2**28
+
 # What downloads turn out to be when they are not the file.
 _NO_WEIGHTS = {
     b"<": "a web page",
@@ -126,10 +129,14 @@ def _check_plain(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
             kind = "no data" if tensor.is_meta else f"{tensor.layout} {tensor.dtype}"
-            raise WeightsError(
-                f"weights: expected dense tensors of numbers, got {name} with {kind};"
-                " save the network's tensors in float32"
-            )
+        elif tensor.nbytes > max(stored := tensor.untyped_storage().nbytes(), _MOST_CLAIMED_BYTES):
+            kind = f"the shape {list(tensor.shape)} and {stored} bytes"
+        else:
+            continue
+        raise WeightsError(
+            f"weights: expected dense tensors of numbers, got {name} with {kind};"
+            " save the network's tensors in float32"
+        )
 
 
 def _described(content: bytes) -> str:

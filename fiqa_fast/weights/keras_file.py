@@ -20,6 +20,7 @@ NAME = "keras"
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Where the file holds the whole model: the group of the weights, and the description as JSON.
+_MOST_EXPANSION = 64  # chunks that were never written can claim any size
 _WEIGHTS, MODEL_CONFIG = "model_weights", "model_config"
 
 
@@ -102,6 +103,11 @@ def _tensor(path: str, dataset: h5py.Dataset) -> Tensor:
         raise WeightsError(
             f"weights: expected all weights in one file, got {path} with its numbers in another"
             " file; export the model again"
+        )
+    if dataset.nbytes > _MOST_EXPANSION * max(dataset.id.get_storage_size(), 1):
+        raise WeightsError(
+            f"weights: expected numbers, got {path} with {dataset.nbytes} bytes of which"
+            f" {dataset.id.get_storage_size()} are stored; export the model again"
         )
     if dataset.dtype.kind not in "fiu":
         raise WeightsError(

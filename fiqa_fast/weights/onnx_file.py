@@ -77,6 +77,9 @@ def matches(content: bytes) -> bool:
     )
 
 
+_MOST_EXPANSION = 64  # blocks may be longer than the axis that they divide
+
+
 def read(content: bytes) -> tuple[Mapping[str, Tensor], Mapping[str, str], Graph]:
     """Tensors, no metadata, and the graph.
 
@@ -94,7 +97,8 @@ def read(content: bytes) -> tuple[Mapping[str, Tensor], Mapping[str, str], Graph
             "weights: expected an ONNX model with a graph and its operator sets, got one without;"
             " download or export it again"
         )
-    for tensor in graph.initializer:
+    held = [a.t for n in graph.node for a in n.attribute if a.HasField("t")]
+    for tensor in (*graph.initializer, *held):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise WeightsError(
                 f"weights: expected an ONNX model in one file, got {tensor.name} in another one;"
@@ -183,6 +187,11 @@ def _dequantised(inputs: list[Any], attributes: Mapping[str, Any]) -> npt.NDArra
     q, scales = inputs[0].astype(np.float32), inputs[1].astype(np.float32)
     zero_points = np.zeros_like(scales) if len(inputs) < 3 else inputs[2].astype(np.float32)
     axis, block = attributes.get("axis", 1), attributes.get("block_size", 0)
+    if scales.size * block > _MOST_EXPANSION * q.size:
+        raise WeightsError(
+            f"weights: expected blocks that fit {q.size} quantised weights, got {scales.size} of"
+            f" {block} each; export the model again"
+        )
 
     def spread(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if block:

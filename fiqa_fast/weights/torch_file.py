@@ -21,6 +21,7 @@ NAME = "torch"
 # Under which names training scripts put the network's tensors, beside optimiser and epoch.
 _WRAPPERS = ("state_dict", "model_state_dict", "state_dict_backbone", "model", "backbone", "net")
 _MAX_WRAPPERS = 4  # a mapping may be made to hold itself
+_MOST_EXPANSION = 4  # torch.save does not compress
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _REMEDY = "where you trust it, save the state_dict alone: torch.save(network.state_dict(), path)"
 
@@ -51,6 +52,12 @@ def read(content: bytes) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
 def _pickle_of_archive(content: bytes) -> bytes:
     """Refuses zip archives of others, and TorchScript, which torch.load would run."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _MOST_EXPANSION * len(content):
+            raise WeightsError(
+                f"weights: expected a checkpoint that torch.save wrote, got {len(content)} bytes"
+                f" that unpack to {unpacked}; save the state_dict again"
+            )
         members = {name.rpartition("/")[2]: name for name in archive.namelist()}
         if "constants.pkl" in members:
             raise WeightsError(

@@ -132,3 +132,8 @@ def test_too_few_crops(sface32, few_crops, count):
 def test_other_pixels_are_refused(sface32, wrong):
     with pytest.raises(InvalidArgumentError, match="batch norm statistics: expected"):
         estimate_statistics(sface32, [wrong])
+
+
+def test_a_network_without_batch_norm_has_nothing_to_estimate(crops):
+    with pytest.raises(InvalidArgumentError, match="got none, which has none"):
+        estimate_statistics(load_backbone("none"), crops)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from fiqa_fast.backbones import checkpoint_metadata
-from fiqa_fast.backbones.checkpoint_parts import _PREFIXES
 from fiqa_fast.backbones.checkpoints import (
     FAMILIES,
     load_checkpoint,
@@ -84,7 +83,24 @@ def test_depth_comes_from_the_keys(name, batch_norms):
     assert len(network.batch_norms) == batch_norms
 
 
-@pytest.mark.parametrize("prefix", ["", *_PREFIXES])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "module.",
+        "features.module.",
+        "module.features.",
+        "module.features.module.",
+        "base_model.",
+        "module.base_model.",
+        "base.",
+        "backbone.module.",
+        "model.backbone.",
+        "_orig_mod.",
+        "module._orig_mod.",
+        "student.encoder.",
+    ],
+)
 def test_prefixes(iresnet18, prefix):
     network = network_of(_file({prefix + name: tensor for name, tensor in iresnet18.items()}))
     magface = "features." in prefix

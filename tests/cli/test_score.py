@@ -273,7 +273,7 @@ def test_nothing_to_score(fiqa_fast_command, tmp_path):
         (("--precision", "int1"), "float32, bf16, fp16"),
         (("--backbone", "arcface"), "one of sface"),
         (("--batch-size", "0"), "batch_size of 1 or more"),
-        (("--seed", "-1"), "expected 0 <= seed"),
+        (("--seed", "-1"), "whole number 0 <= seed"),
         (("--resume", "--overwrite"), "choose one"),
         (("--calibration", "none.json"), "expected a readable JSON file, got none.json"),
         (("--no-such-option",), "No such option"),
@@ -298,3 +298,42 @@ def test_what_is_missing(fiqa_fast_command, faces_dir, tmp_path, arguments, mess
     code, _, err = fiqa_fast_command("score", faces_dir, "-o", tmp_path / "out", *FAST, *arguments)
     assert code == 1
     assert message in " ".join(err.split())
+
+
+@pytest.mark.parametrize("option", [("--batch-size", "0"), ("--max-megapixels", "-3")])
+def test_a_refused_option_leaves_the_results_alone(fiqa_fast_command, faces_dir, tmp_path, option):
+    common = ("score", faces_dir / "impostor_1.jpg", "-o", tmp_path, "--scorer", "embedding-norm")
+    assert fiqa_fast_command(*common)[0] == 0
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert fiqa_fast_command(*common, "--overwrite", *option)[0] == 2
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_misspelt_name_is_nothing_to_score(fiqa_fast_command, tmp_path):
+    code, _, err = fiqa_fast_command(
+        *("score", tmp_path / "phh", "-o", tmp_path / "out", "--scorer", "embedding-norm")
+    )
+    assert code == 3
+    assert "nothing to score: no file behind" in err
+    assert len(_rows(tmp_path / "out")) == 1
+
+
+def test_a_damaged_run_file_is_no_traceback(fiqa_fast_command, faces_dir, tmp_path):
+    common = ("score", faces_dir / "impostor_1.jpg", "-o", tmp_path, "--scorer", "embedding-norm")
+    assert fiqa_fast_command(*common)[0] == 0
+    (tmp_path / "run.json").write_text("")
+    code, _, err = fiqa_fast_command(*common, "--resume")
+    assert code == 1
+    assert "damaged file" in err
+
+
+def test_pictures_of_an_earlier_run_are_not_scored(fiqa_fast_command, golden_dir, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    name = "person_a_1.png"
+    (folder / name).write_bytes((golden_dir / "crops" / name).read_bytes())
+    common = ("--aligned", "--scorer", "grafiqs")
+    assert fiqa_fast_command("score", folder, "-o", folder / "run", *common, "--explain")[0] == 0
+    assert len(list((folder / "run" / "explanations").iterdir())) == 1
+    assert fiqa_fast_command("score", folder, "-o", tmp_path / "again", *common)[0] == 0
+    assert len(_rows(tmp_path / "again")) == 1

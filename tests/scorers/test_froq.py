@@ -90,3 +90,10 @@ def test_unknown_layers_are_refused_with_those_there_are(sface32, layers):
 def test_a_layer_given_twice_is_refused(sface32, layers):
     with pytest.raises(InvalidArgumentError, match="each layer once"):
         Froq(sface32, FroqOptions(layers=layers))
+
+
+def test_inner_layers_of_a_network_whose_last_stage_is_empty(recipe_backbone, crops):
+    network = recipe_backbone("sphereface4")
+    scores = Froq(network, FroqOptions(layers="2.1,b4")).score(crops[:2])
+    assert (scores > 0).all()
+    assert scores[0] != scores[1]

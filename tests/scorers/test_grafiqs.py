@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.grafiqs import GraFIQs, GraFIQsOptions
 from fiqa_fast.scorers.registry import create_scorer
@@ -90,3 +91,22 @@ def test_a_tap_with_nothing_behind_it_has_gradient_zero(recipe_backbone, crops):
     assert scores["b4"].item() == 0
     assert min(scores[tap].item() for tap in ("mse_bns", "image", "b1", "b2", "b3")) > 0
     assert GraFIQs(network, GraFIQsOptions(output="b4")).score(crops[:1]).item() == 0
+
+
+def test_bgr_swaps_pixels_also_where_means_differ_by_colour(recipe_backbone, crops):
+    network = recipe_backbone("dlib-resnet29")
+    network.bn_statistics = "training"
+    swapped = GraFIQs(network).score_all(crops[:1, :, :, ::-1])
+    bgr = GraFIQs(network, GraFIQsOptions(channel_order="BGR")).score_all(crops[:1])
+    for output, values in swapped.items():
+        torch.testing.assert_close(bgr[output], values, rtol=1e-6, atol=0)
+
+
+def test_a_network_without_batch_norm_is_refused_without_a_way_round(recipe_backbone):
+    with pytest.raises(InvalidArgumentError, match="sphereface4, which has none; choose another"):
+        GraFIQs(recipe_backbone("sphereface4"))
+
+
+def test_a_loss_that_was_not_asked_for_is_not_given(sface32, crops):
+    forward = ForwardPass(sface32, torch.from_numpy(crops[:1]).permute(0, 3, 1, 2).contiguous())
+    assert set(GraFIQs(sface32)._evaluate(forward, ("b2", "b4"), None)) == {"b2", "b4"}

@@ -62,3 +62,8 @@ def test_a_network_without_dropout_is_refused(sface32, monkeypatch):
     monkeypatch.setattr(sface32, "spec", replace(sface32.spec, dropout=0.0))
     with pytest.raises(InvalidArgumentError, match="with dropout in front of its last layer"):
         SerFiq(sface32)
+
+
+def test_the_authors_programs_are_no_choice_of_the_papers_variant(sface32):
+    with pytest.raises(InvalidArgumentError, match="code with the variant official only"):
+        SerFiq(sface32, SerFiqOptions(code="original"), variant="paper")

@@ -112,6 +112,19 @@ def test_weights_in_another_file_are_not_followed(read_content, tmp_path, monkey
         read_content(model.SerializeToString())
 
 
+def test_a_constant_in_another_file_is_refused(read_content, tmp_path, monkeypatch):
+    (tmp_path / "w.data").write_bytes(FLOATS.tobytes())
+    monkeypatch.chdir(tmp_path)
+    value = _value("w", FLOATS)
+    value.ClearField("raw_data")
+    value.data_location = TensorProto.EXTERNAL
+    value.external_data.add(key="location", value="w.data")
+    constant = helper.make_node("Constant", [], ["w"], value=value)
+    model = _model([constant, helper.make_node("Identity", ["w"], ["y"])], [])
+    with pytest.raises(WeightsError, match="in another one"):
+        read_content(model.SerializeToString())
+
+
 @pytest.mark.parametrize("left_out", ["graph", "opset_import"])
 def test_a_model_that_parses_but_is_not_whole(read_content, left_out):
     model = _model([helper.make_node("Identity", ["w"], ["y"])], [_value("w", FLOATS)])

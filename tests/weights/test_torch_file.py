@@ -3,6 +3,7 @@ import io
 import os
 import pickle
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -140,3 +141,17 @@ def test_reading_imports_nothing_that_a_pickle_names(read_content):
     with pytest.raises(WeightsError, match=r"needs the code of antigravity\.fly"):
         read_content(b"\x80\x02cantigravity\nfly\n)R.")
     assert "antigravity" not in sys.modules
+
+
+def test_a_small_file_that_claims_a_huge_tensor_is_refused(read_content):
+    huge = torch.zeros(1).as_strided((2**36,), (0,))
+    with pytest.raises(WeightsError, match=r"with the shape \[68719476736\] and 4 bytes"):
+        read_content(_saved({"fc.weight": huge}))
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(read_content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(20_000_000))
+    with pytest.raises(WeightsError, match="that unpack to 20000000"):
+        read_content(buffer.getvalue())

@@ -79,7 +79,7 @@ _MXNET = Variant(
     "an ONNX file of MXNet's LResNet-E-IR, such as arcfaceresnet100-8",
 )
 _VARIANTS = (_PLAIN, _MAGFACE, _MXNET)
-_MAGFACE_PREFIXES = ("features.module.", "module.features.", "module.features.module.")
+_MAGFACE_LEVEL = "features."  # in front of the layers, as in features.module.conv1
 
 
 class ResidualUnit(Unit):
@@ -192,7 +192,7 @@ def recognise(
         return None
     variant = _named(name, depth)
     if variant is None:
-        prefixed = name is None and parts.prefix in _MAGFACE_PREFIXES
+        prefixed = name is None and _MAGFACE_LEVEL in parts.prefix
         variant = _MAGFACE if prefixed else _PLAIN
     se = tensors.get("layer1.0.se.fc1.weight")
     se_reduction = None if se is None else _CHANNELS[0] // se.shape[0]

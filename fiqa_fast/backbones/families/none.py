@@ -9,8 +9,9 @@ from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.input import InputSpec
 from fiqa_fast.backbones.layers.units import Stage
 
+NAME = "none"
 SPEC = BackboneSpec(
-    name="none",
+    name=NAME,
     title="No recognition network",
     source="",
     licence="",

@@ -19,6 +19,9 @@ from fiqa_fast.errors import WeightsError
 from fiqa_fast.weights.file import WeightsFile
 from fiqa_fast.weights.onnx_file import Graph, Node
 
+# What leaves a head's one number for each face as it is.
+_SHAPE_ONLY = ("Gather", "Squeeze", "Flatten", "Reshape")
+_SMALL_LENGTH = 1e-6  # guards the division
 # What passes its first input on, at inference.
 _PASSING = ("Identity", "Dropout")
 # How embeddings are divided by their length, by one operator or by torch's.
@@ -177,15 +180,42 @@ class LayerReader:
     def finish(self, embedding: str) -> dict[str, Tensor]:
         """The tensors that were read, and those of a head behind the embedding, as it names them.
 
-        Embeddings may be divided by their length: what comes in front of that is the embedding.
+        Embeddings may be divided by their length: what comes in front of that is the embedding. A
+        head is one linear layer on the embedding, whose result nothing changes.
         """
-        behind = self._reachable(embedding)
-        names = {name for node in behind for name in node.inputs if name in self._file.tensors}
-        head = {name: t for name in names if (t := self._file.tensors[name]).ndim}
-        strange = [node for node in behind if node.op not in _LENGTH_NORMALISATION]
-        if strange and not head:
-            raise self.refused(f"{_listed(strange)} behind {embedding}", "the end")
+        head: dict[str, Tensor] = {}
+        for node in self._reachable(embedding):
+            weights = {n: t for n in node.inputs if (t := self._file.tensors.get(n)) is not None}
+            read = self.inputs(node)
+            multiplies = node.op in ("Gemm", "MatMul") and read[0] == embedding
+            adds = node.op == "Add" and bool(head) and self._made_by(read, "MatMul")
+            if weights and (multiplies or adds):
+                head |= weights
+            elif head and node.op in _SHAPE_ONLY:
+                continue
+            elif node.op not in _LENGTH_NORMALISATION or not self._is_of_length(node, embedding):
+                raise self.refused(
+                    f"{_named(node)} behind the embedding {embedding}",
+                    "the end, a division by the length, or one linear layer",
+                )
         return self.tensors | {name.removeprefix("module."): t for name, t in head.items()}
+
+    def _made_by(self, names: list[str], op: str) -> bool:
+        """Whether an operation of that kind made one of the activations."""
+        return any(n.op == op and n.outputs[0] in names for n in self._graph.nodes)
+
+    def _is_of_length(self, node: Node, embedding: str) -> bool:
+        """Whether a node can belong to x / max(length of x, a small number)."""
+        read = self.inputs(node)
+        if node.op == "Div":
+            return read[0] == embedding and read[1] not in self._graph.constants
+        if node.op == "ReduceL2":
+            return read[0] == embedding
+        if node.op == "Clip":
+            upper = read[2] if len(read) > 2 else ""
+            lower = self._graph.constants.get(read[1]) if len(read) > 1 else None
+            return not upper and (lower is None or lower.item() < _SMALL_LENGTH)
+        return True
 
     def refused(self, found: str, expected: str) -> WeightsError:
         """The error that says what is wrong with the graph."""

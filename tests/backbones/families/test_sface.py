@@ -98,3 +98,10 @@ def test_wrong_weights_are_refused(tmp_path, content):
 def test_missing_weights_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="expected a readable file"):
         load_backbone("sface", weights=tmp_path / "none.onnx")
+
+
+def test_scores_do_not_depend_on_a_training_mode_around_the_network(sface32, crops):
+    expected = _embed(sface32, crops[:1])
+    torch.nn.Sequential(sface32).train()
+    assert not any(module.training for module in sface32.modules())
+    np.testing.assert_array_equal(_embed(sface32, crops[:1]), expected)

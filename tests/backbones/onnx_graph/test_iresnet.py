@@ -155,21 +155,55 @@ def test_a_folded_network_survives_conversion(content, pixels, tmp_path):
     assert torch.equal(_embed(again, pixels), _embed(network, pixels))
 
 
-def test_a_quality_head_behind_the_embedding(recipe_backbone, export_onnx, onnx_file, crops):
+@pytest.fixture(scope="module")
+def with_head(recipe_backbone):
     with torch.device("meta"):
         head = CrFiqaHead(512)
-    original = recipe_backbone("iresnet18", head=head)
+    return recipe_backbone("iresnet18", head=head)
 
-    def with_head(net, x):
+
+def _export_with_head(export_onnx, original, change):
+    def run(net, x):
         embedding = net(x)
-        return embedding, net.head(embedding)
+        return embedding, change(net.head(embedding))
 
-    model = export_onnx(original, with_head)
+    model = export_onnx(original, run)
     for tensor in model.graph.initializer:  # CR-FIQA's own network has no such level
         tensor.name = tensor.name.removeprefix("head.")
     for node in model.graph.node:
         node.input[:] = [name.removeprefix("head.") for name in node.input]
-    network = network_of(onnx_file(model))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda q: q.sigmoid(), "Sigmoid .* behind the embedding"),
+        (lambda q: 100 * q, "Mul .* behind the embedding"),
+        (lambda q: q / 2, "Div .* behind the embedding"),
+        (lambda q: q.clamp(0, 1), "Clip .* behind the embedding"),
+    ],
+)
+def test_a_head_whose_result_is_changed_is_refused(with_head, export_onnx, onnx_file, change, said):
+    """The score would be another number than the file's, perhaps of the other polarity."""
+    with pytest.raises(WeightsError, match=said):
+        network_of(onnx_file(_export_with_head(export_onnx, with_head, change)))
+
+
+def test_an_embedding_divided_by_a_number_is_refused(exported, onnx_file):
+    model = onnx.ModelProto()
+    model.CopyFrom(exported)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(2), "two"))
+    (output,) = model.graph.output
+    model.graph.node.append(helper.make_node("Div", [output.name, "two"], ["half"]))
+    output.name = "half"
+    with pytest.raises(WeightsError, match="Div half behind the embedding"):
+        network_of(onnx_file(model))
+
+
+def test_a_quality_head_behind_the_embedding(with_head, export_onnx, onnx_file, crops):
+    original = with_head
+    network = network_of(onnx_file(_export_with_head(export_onnx, original, lambda q: q)))
     assert network.head.kind == "cr-fiqa"
     scores = [create_scorer("cr-fiqa", backbone=n).score(crops[:2]) for n in (network, original)]
     torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-6)
@@ -290,7 +324,7 @@ def _sigmoid_at_the_end(nodes):
         (_attribute("axis", 2, "Flatten", 0), "axis 2 in Flatten"),
         (_no_bias, "Conv .* alone instead of a bias or BatchNormalization"),
         (_one_unit_less, r"an iresnet of \(2, 2, 2, 2\), .* with \(2, 2, 2, 1\)"),
-        (_sigmoid_at_the_end, "Sigmoid quality behind .* instead of the end"),
+        (_sigmoid_at_the_end, "Sigmoid quality behind the embedding .* instead of the end"),
         (
             _attribute("epsilon", 1e-3, "BatchNormalization"),
             "is none of them.*epsilon 1e-05, 0.001",

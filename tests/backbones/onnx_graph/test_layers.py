@@ -197,5 +197,5 @@ def test_what_stands_behind_the_embedding():
     found = _reader([("Relu", ["x"], "y", {}), head], constants).finish("y")
     assert found.keys() == {"qs.weight", "qs.bias"}
     reader = _reader([("Relu", ["x"], "y", {}), ("Tanh", ["y"], "t", {})], {})
-    with pytest.raises(WeightsError, match="with Tanh t behind y instead of the end"):
+    with pytest.raises(WeightsError, match="with Tanh t behind the embedding y instead of the end"):
         reader.finish("y")
