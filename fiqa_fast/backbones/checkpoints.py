@@ -146,7 +146,7 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], file: WeightsFile) 
             {n: t for n, t in tensors.items() if n not in own}, backbone.spec.name
         )
     wanted = official_state_dict(backbone)
-    differences = compare(wanted, tensors, ignored=_TRAINING_ONLY)
+    differences = compare(wanted, tensors, ignored=_TRAINING_ONLY | _classifiers(backbone, tensors))
     if differences:
         raise WeightsError(
             f"weights: expected the tensors of {backbone.spec.name}, got {file.path} with"
@@ -161,6 +161,17 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], file: WeightsFile) 
         state[name] = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(state[name])
     _check_numbers(state, file)
     backbone.load_state_dict(state, assign=True)
+
+
+def _classifiers(backbone: Backbone, tensors: Mapping[str, Tensor]) -> set[str]:
+    """Names of matrices between embeddings and the many identities of a training set."""
+    size = backbone.spec.embedding_size
+    own = official_state_dict(backbone)
+    return {
+        name
+        for name, tensor in tensors.items()
+        if name not in own and tensor.ndim == 2 and size in tensor.shape and 1 not in tensor.shape
+    }
 
 
 def _check_numbers(state: Mapping[str, Tensor], file: WeightsFile) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.scorers.registry import scorer_class
+from fiqa_fast.scorers.registry import list_scorers, scorer_class
 
 _CONVERTERS = {"int": int, "float": float, "float | None": float, "str": str, "str | None": str}
 
@@ -53,6 +54,10 @@ def parse_options(given: Sequence[str], scorers: Sequence[str]) -> dict[str, dic
     return options
 
 
+def _registered_names() -> list[str]:
+    return [spec.name for spec in list_scorers()]
+
+
 def parse_per_method(
     given: Sequence[str], methods: Sequence[str], option: str, alone: Sequence[str] = ()
 ) -> dict[str, str | None]:
@@ -74,9 +79,15 @@ def parse_per_method(
     common: list[str] = []
     for text in given:
         method, equals, value = text.partition("=")
-        if not (equals and method in methods):  # a file's name may hold "=" too
+        is_a_file = Path(text).exists() and not Path(value).exists()  # its name may hold "=" too
+        if not equals or method not in _registered_names() or is_a_file:
             common.append(text)
             continue
+        if method not in methods or not value:
+            raise InvalidArgumentError(
+                f"score: expected {option} METHOD=VALUE with one of {', '.join(methods)},"
+                f" got {text!r}; name the method in --scorer too, and give a value"
+            )
         if method in values:
             raise InvalidArgumentError(
                 f"score: expected one {option} for {method}, got two; leave one out"

@@ -21,6 +21,8 @@ from fiqa_fast.quality.discard import (
 from fiqa_fast.quality.reference import ReferenceScores
 from fiqa_fast.types import Float64Array
 
+_FEW_COMPARISONS = 30  # an FNMR of them has steps of 3 per cent
+
 
 @dataclass(frozen=True)
 class DiscardTarget:
@@ -93,6 +95,15 @@ def recommend_discard(
         step = step_for_fnmr(steps, target.value)
     left_out = int((comparisons.mated & np.isnan(pairs)).sum())
     warnings = _list_warnings(steps, step, target, len(non_mated_scores), left_out)
+    mated_scores = comparisons.scores[usable]
+    if mated_scores.mean() < non_mated_scores.mean():
+        warnings += (
+            "mated comparisons have lower scores than non-mated ones: higher must mean more alike,"
+            " so turn the sign of distances",
+        )
+    kept = 0 if step is None else round((1 - float(steps.discard_fraction[step])) * usable.sum())
+    if step is not None and kept < _FEW_COMPARISONS:
+        warnings += (f"only {kept} mated comparisons are left at this threshold: trust it little",)
     raw_score = None
     if step is not None:
         raw_score = float(steps.quality_threshold[step]) * (1 if higher_is_better else -1)

@@ -100,7 +100,7 @@ class Brisque(IqaScorer):
     )
 
     def _set_up(self) -> None:
-        self.library = import_library("brisque", "piq", "pip install 'fiqa-fast[iqa]'")
+        self.library = import_library("brisque", "piq", "pip install piq")
         # Any picture will do to learn now, not at the first face, whether the weights are there.
         generator = torch.Generator().manual_seed(0)
         size = (1, 3, CROP_SIZE_PX, CROP_SIZE_PX)
@@ -212,7 +212,7 @@ class RankIqa(IqaScorer):
     options: RankIqaOptions
 
     def _set_up(self) -> None:
-        self.library = import_library("rankiqa", "onnxruntime", "pip install 'fiqa-fast[iqa]'")
+        self.library = import_library("rankiqa", "onnxruntime", "pip install onnxruntime")
         if self.options.model is None:
             raise WeightsError(
                 "rankiqa: expected the option model, the path of the network as an ONNX file, got"

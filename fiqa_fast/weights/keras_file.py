@@ -45,7 +45,7 @@ def read(content: bytes) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
     except ImportError as error:
         raise UnavailableError(
             "weights: expected a file that the installed packages read, got one of Keras, which"
-            " needs h5py; run `pip install fiqa-fast[keras]`"
+            " needs h5py; run `pip install h5py`"
         ) from error
     with h5py.File(io.BytesIO(content), "r") as file:
         root = file.get(_WEIGHTS, file)

@@ -319,3 +319,13 @@ def test_a_default_file_with_a_tensor_missing():
     assert kernels
     with pytest.raises(WeightsError, match="expected the tensors of sface or its relatives"):
         network_of(_file(tensors))
+
+
+def test_a_classifier_over_identities_is_left_out(iresnet18):
+    identities = torch.zeros(1000, 512)
+    for name in ("parallel_fc.weight", "arcface.kernel"):
+        tensors = {f"module.{n}": t for n, t in iresnet18.items()} | {name: identities}
+        assert network_of(_file(tensors)).head is None
+    unknown = {f"module.{n}": t for n, t in iresnet18.items()} | {"quality.bias": torch.zeros(1)}
+    with pytest.raises(WeightsError, match=r"1 unexpected: quality\.bias"):
+        network_of(_file(unknown))

@@ -337,3 +337,12 @@ def test_pictures_of_an_earlier_run_are_not_scored(fiqa_fast_command, golden_dir
     assert len(list((folder / "run" / "explanations").iterdir())) == 1
     assert fiqa_fast_command("score", folder, "-o", tmp_path / "again", *common)[0] == 0
     assert len(_rows(tmp_path / "again")) == 1
+
+
+def test_weights_for_a_method_that_does_not_run(fiqa_fast_command, faces_dir, tmp_path):
+    code, _, err = fiqa_fast_command(
+        *("score", faces_dir / "impostor_1.jpg", "-o", tmp_path / "out"),
+        *("--scorer", "ser-fiq", "--weights", "cr-fiqa=x.pth"),
+    )
+    assert code == 2
+    assert "name the method in --scorer too" in " ".join(err.split())

@@ -105,6 +105,8 @@ def test_a_target_that_nothing_reaches_is_said(make_reference):
     assert found.raw_score is found.quality is found.fnmr_after is found.discard_fraction is None
     assert found.warnings == (
         "no threshold reaches an FNMR of 0.01: the lowest is 1, with 0.0% discarded",
+        "mated comparisons have lower scores than non-mated ones: higher must mean more alike,"
+        " so turn the sign of distances",
     )
 
 
@@ -146,7 +148,10 @@ def test_the_lowest_quality_may_be_too_common_to_discard(make_reference):
         calibration, reference, comparisons, DiscardTarget("discard_fraction", 0.4, fmr=0.5)
     )
     assert (found.discard_fraction, found.fnmr_after) == (0, 0.25)
-    assert found.warnings[-1].endswith("the comparisons of the lowest quality are 50.0% of all")
+    assert found.warnings[-2:] == (
+        "nothing is discarded: the comparisons of the lowest quality are 50.0% of all",
+        "only 4 mated comparisons are left at this threshold: trust it little",
+    )
     half = recommend_discard(
         calibration, reference, comparisons, DiscardTarget("discard_fraction", 0.5, fmr=0.5)
     )

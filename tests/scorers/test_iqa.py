@@ -218,9 +218,9 @@ def test_rankiqa_with_another_kind_of_file(network, onnx_path, tmp_path):
 @pytest.mark.parametrize(
     ("scorer", "library", "remedy"),
     [
-        (Brisque, "piq", "fiqa-fast.iqa"),
+        (Brisque, "piq", "pip install piq"),
         (DeepIqa, "pyiqa", "pip install pyiqa .its licence"),
-        (RankIqa, "onnxruntime", "fiqa-fast.iqa"),
+        (RankIqa, "onnxruntime", "pip install onnxruntime"),
     ],
 )
 def test_without_the_library(network, monkeypatch, scorer, library, remedy):
