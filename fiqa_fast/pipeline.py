@@ -25,6 +25,7 @@ from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces, resize_crop
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_image
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
+from fiqa_fast.images.pixels import check_pixels
 from fiqa_fast.results import ScoreRow
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.evaluation import evaluate_together
@@ -69,7 +70,8 @@ class FaceFinder:
         path = f"<array {number}>" if isinstance(source, np.ndarray) else os.fspath(source)
         try:
             if isinstance(source, np.ndarray):
-                image = FaceImage(path, _check_pixels(source))
+                check_pixels("score", source)
+                image = FaceImage(path, source)
             else:
                 image = decode_image(path, max_megapixels=self.max_megapixels)
             if self.detector is None:
@@ -373,15 +375,6 @@ def _failed_row(image: FailedImage, column: _Column) -> ScoreRow:
         score=column.quality_score(None),
         elapsed_ms=None,
     )
-
-
-def _check_pixels(pixels: UInt8Array) -> UInt8Array:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise InvalidArgumentError(
-            "score: expected pixels of shape [H, W, 3] and dtype uint8 (RGB),"
-            f" got {list(pixels.shape)} of {pixels.dtype}; convert the image first"
-        )
-    return pixels
 
 
 def _size(image: FaceImage) -> str:

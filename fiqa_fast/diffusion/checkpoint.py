@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiqa_fast.backbones.checkpoint_differences import compare
 from fiqa_fast.backbones.checkpoint_parts import count_blocks
 from fiqa_fast.diffusion.layers import GROUPS, standardised
 from fiqa_fast.diffusion.schedule import NoiseSchedule
@@ -21,7 +22,6 @@ _FIRST_LAYER = "init_conv.weight"
 _UNET = "model."  # what the library calls the UNet inside of its diffusion model
 _AVERAGED = "ema_model."
 _STANDARDISED = ".proj.weight"
-_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,12 @@ def load_diffusion(path: Path, device: torch.device, dtype: torch.dtype) -> Diff
     schedule = _schedule(file, prefix)
     with torch.device("meta"):
         unet = UNet(_size(given, file))
-    _check(given, unet.state_dict(), file)
+    differences = compare(unet.state_dict(), given)
+    if differences:
+        raise WeightsError(
+            "diffusion: expected the UNet of denoising-diffusion-pytorch 0.28 to 1.6, got"
+            f" {file.path} with {differences}; bring the whole, unchanged file"
+        )
     state = {
         # Standardised before rounding: the released weights are float32.
         name: (standardised(t.double()) if name.endswith(_STANDARDISED) else t).to(device, dtype)
@@ -119,25 +124,3 @@ def _size(tensors: Mapping[str, Tensor], file: WeightsFile) -> UNetSize:
         )
     unshuffles = len(widths) == 1 or "downs.0.3.1.weight" in tensors
     return UNetSize(dim, tuple(widths), "unshuffle" if unshuffles else "strided")
-
-
-def _check(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: WeightsFile) -> None:
-    differences = {
-        "missing": [n for n in wanted if n not in given],
-        "unexpected": [n for n in given if n not in wanted],
-        "mis-shaped": [
-            f"{n} {list(given[n].shape)} instead of {list(t.shape)}"
-            for n, t in wanted.items()
-            if n in given and given[n].shape != t.shape
-        ],
-    }
-    listed = [
-        f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{', ...' if names[_LISTED:] else ''}"
-        for kind, names in differences.items()
-        if names
-    ]
-    if listed:
-        raise WeightsError(
-            "diffusion: expected the UNet of denoising-diffusion-pytorch 0.28 to 1.6, got"
-            f" {file.path} with {'; '.join(listed)}; bring the whole, unchanged file"
-        )

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.images.pixels import check_pixels
 from fiqa_fast.types import Float64Array, UInt8Array
 
 HEIGHT_PX = 224
@@ -30,11 +31,7 @@ def draw(seen: UInt8Array, heat: Float64Array) -> UInt8Array:
     Raises:
         InvalidArgumentError: another shape or dtype, or a map with NaN or infinity.
     """
-    if seen.dtype != np.uint8 or seen.ndim != 3 or seen.shape[2] != 3 or 0 in seen.shape:
-        raise InvalidArgumentError(
-            "explain: expected a face of shape [H, W, 3] and dtype uint8 (RGB),"
-            f" got {list(seen.shape)} of {seen.dtype}; pass what the network saw"
-        )
+    check_pixels("explain", seen)
     if heat.ndim != 2 or 0 in heat.shape or not np.isfinite(heat).all():
         raise InvalidArgumentError(
             f"explain: expected a finite map of shape [h, w], got one of {list(heat.shape)}"

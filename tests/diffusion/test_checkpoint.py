@@ -98,7 +98,7 @@ def test_missing_unexpected_and_misshaped_tensors_are_listed(unet_state, save):
 
 def test_a_long_list_is_cut(unet_state, save):
     kept = {n: t for n, t in unet_state.items() if not n.startswith(("mid_", "ups."))}
-    with pytest.raises(WeightsError, match=r"\d\d missing: .*, \.\.\.; bring the whole"):
+    with pytest.raises(WeightsError, match=r"\d\d missing: .* and \d\d more; bring the whole"):
         load_diffusion(save(_diffusion_state(kept)), CPU, torch.float32)
 
 

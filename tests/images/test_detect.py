@@ -188,7 +188,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     ],
 )
 def test_bad_pixels(detector: YuNetDetector, pixels: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"expected pixels uint8 of shape \[H, W, 3\]"):
+    with pytest.raises(InvalidArgumentError, match=r"shape \[H, W, 3\] and dtype uint8 \(RGB\)"):
         detector.detect(pixels)
 
 
