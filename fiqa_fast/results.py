@@ -196,8 +196,14 @@ class ResultsWriter:
         """Appends all rows of one image, in one write that reaches the operating system."""
         if self._file is None:
             raise ResultsError("results: expected an open writer, got a closed one; make a new one")
-        self._file.write(_csv_text(_csv_fields(row.record()) for row in rows))
-        self._file.flush()
+        try:
+            self._file.write(_csv_text(_csv_fields(row.record()) for row in rows))
+            self._file.flush()
+        except OSError as error:
+            raise ResultsError(
+                f"results: expected to be able to write to {self.csv_path}, got {error.strerror};"
+                " the rows so far are kept: make space, then continue with --resume"
+            ) from error
 
     def __exit__(
         self,
@@ -207,8 +213,12 @@ class ResultsWriter:
     ) -> None:
         """Closes the CSV file; without an exception, writes the Parquet file too."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError:
+                if kind is None:  # else a full disk has been told already
+                    raise
         if kind is None:
             write_parquet(read_csv(self.csv_path), self.parquet_path)
 

@@ -177,3 +177,22 @@ def test_names_that_are_not_utf8_are_escaped():
     table = to_table([make_row("caf\udce9.jpg")])
     assert table["path"].to_pylist() == ["caf\\xe9.jpg"]
     assert isinstance(table, pa.Table)
+
+
+def test_a_full_disk_is_told_and_keeps_the_rows(tmp_path):
+    """RLIMIT_FSIZE stands for the disk: writing behind it fails as on a full one."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path;"
+        "sys.path.insert(0, sys.argv[2]); from test_results import *;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    with ResultsWriter(Path(sys.argv[1]), SETTINGS) as writer:\n"
+        "        for i in range(100): writer.write_image([make_row(f'{i}.jpg')])\n"
+        "except ResultsError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "the rows so far are kept: make space, then continue with --resume" in told
+    with ResultsWriter(tmp_path, SETTINGS, "resume") as writer:
+        assert "0.jpg" in writer.finished_paths
