@@ -146,7 +146,9 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], file: WeightsFile) 
             {n: t for n, t in tensors.items() if n not in own}, backbone.spec.name
         )
     wanted = official_state_dict(backbone)
-    differences = compare(wanted, tensors, ignored=_TRAINING_ONLY | _classifiers(backbone, tensors))
+    beside = {n: t for n, t in tensors.items() if n not in wanted}
+    ignored = _TRAINING_ONLY | _classifiers(beside, backbone.spec.embedding_size)
+    differences = compare(wanted, tensors, ignored=ignored)
     if differences:
         raise WeightsError(
             f"weights: expected the tensors of {backbone.spec.name}, got {file.path} with"
@@ -163,14 +165,12 @@ def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], file: WeightsFile) 
     backbone.load_state_dict(state, assign=True)
 
 
-def _classifiers(backbone: Backbone, tensors: Mapping[str, Tensor]) -> set[str]:
+def _classifiers(beside: Mapping[str, Tensor], embedding_size: int) -> set[str]:
     """Names of matrices between embeddings and the many identities of a training set."""
-    size = backbone.spec.embedding_size
-    own = official_state_dict(backbone)
     return {
         name
-        for name, tensor in tensors.items()
-        if name not in own and tensor.ndim == 2 and size in tensor.shape and 1 not in tensor.shape
+        for name, tensor in beside.items()
+        if tensor.ndim == 2 and embedding_size in tensor.shape and 1 not in tensor.shape
     }
 
 

@@ -54,10 +54,6 @@ def parse_options(given: Sequence[str], scorers: Sequence[str]) -> dict[str, dic
     return options
 
 
-def _registered_names() -> list[str]:
-    return [spec.name for spec in list_scorers()]
-
-
 def parse_per_method(
     given: Sequence[str], methods: Sequence[str], option: str, alone: Sequence[str] = ()
 ) -> dict[str, str | None]:
@@ -73,14 +69,16 @@ def parse_per_method(
         For each method its value; None where nothing is given.
 
     Raises:
-        InvalidArgumentError: two values for one method.
+        InvalidArgumentError: two values for one method or for all, none behind METHOD=, or a method
+            that does not run.
     """
+    registered = {spec.name for spec in list_scorers()}
     values: dict[str, str | None] = {}
     common: list[str] = []
     for text in given:
         method, equals, value = text.partition("=")
         is_a_file = Path(text).exists() and not Path(value).exists()  # its name may hold "=" too
-        if not equals or method not in _registered_names() or is_a_file:
+        if not equals or method not in registered or is_a_file:
             common.append(text)
             continue
         if method not in methods or not value:
