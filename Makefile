@@ -74,7 +74,8 @@ bench: setup
 	mkdir -p results
 	$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json results/benchmarks.json
 	$(BIN)/python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
-	@echo "see results/benchmarks.md"
+	$(BIN)/fiqa-fast benchmark -o results/benchmark.json --markdown > results/benchmark.md
+	@echo "see results/benchmarks.md and results/benchmark.md"
 
 clean:
 	rm -rf $(VENV) build results

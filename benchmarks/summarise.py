@@ -3,7 +3,7 @@
     python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
 
 Reads the `extra_info` that the benchmarks record: `ratio_to_twin` (operators), `paired_medians_us`
-(align_crop) and `in_forwards` (scorers).
+(align_crop) and `ratio_to_loop` (scorers).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def summarise(report: dict[str, Any]) -> str:
     """The Markdown page of a report."""
     sections = {
         "ratio_to_twin": operators_section,
-        "in_forwards": scorers_section,
+        "ratio_to_loop": scorers_section,
         "paired_medians_us": align_crop_section,
     }
     lines = ["# Benchmarks", "", f"Measured on {report['datetime'][:10]}: {machine(report)}.", ""]
@@ -81,20 +81,33 @@ def scorers_section(benchmarks: list[Benchmark]) -> list[str]:
     return [
         "## Scorers",
         "",
-        f"On SFace in {info['precision']} on {info['device']}, one face at a time. Medians; a"
-        f" forward pass takes {info['forward_ms']} ms, timed in turn with the scorer.",
+        f"On {info['device']}. Times in ms for a face: median ± interquartile range. The"
+        " official-style loop (float32, one face at a time), a matrix product and ours run in turn"
+        " within each round; ratios are medians of the rounds' ratios. The floor is the time of the"
+        f" least operations at the rate of the matrix product, in {info['floor_precision']}.",
         "",
-        "| method | ms per face | in forward passes |",
-        "|---|---|---|",
-        *(scorer_row(b) for b in benchmarks),
+        "| method | network | | rounds | loop | floor | ours | to loop | to floor |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(scorer_row(b["extra_info"]) for b in benchmarks),
         "",
     ]
 
 
-def scorer_row(benchmark: Benchmark) -> str:
-    info = benchmark["extra_info"]
-    name = benchmark["param"] or benchmark["name"].removeprefix("test_").replace("_", " ")
-    return f"| {name} | {info['per_face_ms']} | {info['in_forwards']} |"
+def scorer_row(info: dict[str, Any]) -> str:
+    times = [
+        f"{info[name]['median']:.2f} ± {info[name]['iqr']:.2f}"
+        for name in ("loop_ms", "floor_ms", "per_face_ms")
+    ]
+    cells = [
+        info["method"],
+        info["network"],
+        f"{info['precision']}, engine {info['engine']}",
+        str(info["rounds"]),
+        *times,
+        ratio(info["ratio_to_loop"]),
+        ratio(info["ratio_to_floor"]),
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def align_crop_section(benchmarks: list[Benchmark]) -> list[str]:

@@ -1,39 +1,46 @@
-"""What each method costs on SFace: milliseconds per face, and in forward passes of the network.
+"""What each method costs on SFace, beside the official-style loop and the floor of the machine.
 
     pytest benchmarks/scorers --benchmark-only --benchmark-json=scorers.json
+    python benchmarks/summarise.py scorers.json
 
-The network's forward pass of one face is timed in turn with the scorer, round after round, so that
-the ratio holds on a machine whose speed drifts.
+The loop, a matrix product and the scorer run in turn, round after round, so that the ratios hold on
+a machine whose speed drifts. `fiqa-fast benchmark` measures more networks, precisions and batch
+sizes in the same way.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import load_backbone
-from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.benchmark.candidates import loop_faces, make_candidate, run_loop
+from fiqa_fast.benchmark.cases import least_flops, parse_workloads
+from fiqa_fast.benchmark.crops import synthetic_crops
+from fiqa_fast.benchmark.floors import MatrixProduct, floor_precision, matrix_product, measure_rates
+from fiqa_fast.benchmark.flops import count_network
+from fiqa_fast.benchmark.measure import Spread, ratios, spread, synchronise, timed_s
 
-GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
-METHODS = {
-    "embedding-norm": {},
-    "grafiqs b4": {"output": "b4"},
-    "grafiqs b2": {"output": "b2"},
-    "grafiqs image": {"output": "image"},
-    "ser-fiq": {},
-    "froq": {},
-    "faceqan": {},
-}
-TOGETHER = ("grafiqs", "ser-fiq", "embedding-norm", "froq")
+LIGHTQNET = Path(__file__).parents[2] / "tests" / "golden" / "lightqnet" / "lightqnet-dm100.pb"
+METHODS = (
+    "embedding-norm",
+    "grafiqs.b4",
+    "grafiqs.b2",
+    "grafiqs.image",
+    "grafiqs.all",
+    "ser-fiq",
+    "froq",
+    "faceqan",
+    "grafiqs+ser-fiq+embedding-norm+froq",
+)
+FACES = 4
+ROUNDS = {"faceqan": 3}
+DEFAULT_ROUNDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -42,75 +49,76 @@ def network() -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def crops() -> np.ndarray:
-    return np.stack(
-        [np.asarray(Image.open(p)) for p in sorted((GOLDEN / "crops").glob("*.png"))[:4]]
-    )
+def lightqnet() -> Backbone:
+    return load_backbone(weights=LIGHTQNET)
+
+
+@pytest.fixture(scope="module")
+def product(network: Backbone) -> tuple[str, MatrixProduct]:
+    """The fastest product of floating numbers that the machine has, and its precision."""
+    precision = floor_precision("auto", measure_rates(network.device))
+    return precision, matrix_product(network.device, precision)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_scorer(benchmark: Any, network: Backbone, crops: np.ndarray, method: str) -> None:
-    scorer = create_scorer(method.split()[0], backbone=network, **METHODS[method])
-    rounds = 5 if method == "faceqan" else 15
-    _measure(benchmark, network, crops, lambda: scorer.score(crops).sum(), rounds)
+def test_scorer(
+    benchmark: Any, network: Backbone, product: tuple[str, MatrixProduct], method: str
+) -> None:
+    _measure(benchmark, network, product, method)
 
 
-def test_lightqnet(benchmark: Any, network: Backbone, crops: np.ndarray) -> None:
-    """A small network of its own, in forward passes of SFace."""
-    scorer = create_scorer("lightqnet", weights=GOLDEN / "lightqnet" / "lightqnet-dm100.pb")
-    _measure(benchmark, network, crops, lambda: scorer.score(crops).sum(), 15)
-
-
-def test_methods_together(benchmark: Any, network: Backbone, crops: np.ndarray) -> None:
-    """All outputs of four methods, from one pass of the network for each face."""
-    scorer = create_scorer(TOGETHER, backbone=network)
-
-    def score() -> torch.Tensor:
-        scores = scorer.score_all(crops)
-        return sum(s.sum() for of_method in scores.values() for s in of_method.values())
-
-    _measure(benchmark, network, crops, score, 15)
-
-
-def test_methods_one_after_the_other(benchmark: Any, network: Backbone, crops: np.ndarray) -> None:
-    """The same numbers as `test_methods_together`, without sharing."""
-    scorers = [create_scorer(name, backbone=network) for name in TOGETHER]
-
-    def score() -> torch.Tensor:
-        return sum(v.sum() for s in scorers for v in s.score_all(crops).values())
-
-    _measure(benchmark, network, crops, score, 15)
+def test_lightqnet(benchmark: Any, lightqnet: Backbone, product: tuple[str, MatrixProduct]) -> None:
+    """A small network of its own; its loop is its forward pass."""
+    _measure(benchmark, lightqnet, product, "lightqnet")
 
 
 def _measure(
-    benchmark: Any,
-    network: Backbone,
-    crops: np.ndarray,
-    score: Callable[[], torch.Tensor],
-    rounds: int,
+    benchmark: Any, network: Backbone, product: tuple[str, MatrixProduct], method: str
 ) -> None:
-    one = network.normalise(torch.from_numpy(crops[:1]).permute(0, 3, 1, 2).to(network.device))
-    forwards: list[float] = []
+    workload = parse_workloads(method)[0]
+    candidate = make_candidate(workload, network, "auto")
+    crops, faces = synthetic_crops(FACES), loop_faces(workload)
+    precision, matrices = product
+    references = {
+        "loop": partial(run_loop, workload, network, crops[:faces]),
+        "product": matrices.run,
+    }
+    samples: dict[str, list[float]] = {name: [] for name in references}
 
-    def time_a_forward() -> None:
-        start = time.perf_counter()
-        network(one).sum().item()  # .item() waits for a CUDA device
-        forwards.append(time.perf_counter() - start)
+    def time_the_references() -> None:
+        for name, call in references.items():
+            samples[name].append(timed_s(call, network.device))
 
-    benchmark.pedantic(
-        lambda: score().item(),
-        setup=time_a_forward,
-        rounds=rounds,
-        warmup_rounds=1,
-    )
-    per_face = [s / len(crops) for s in benchmark.stats.stats.data]
-    paired = [a / b for a, b in zip(per_face, forwards[-rounds:], strict=True)]
+    def score() -> None:
+        candidate.score(crops)
+        synchronise(network.device)
+
+    rounds = ROUNDS.get(method, DEFAULT_ROUNDS)
+    # pedantic() calls `setup` before each of its rounds, warm-up included: that pairs them.
+    benchmark.pedantic(score, setup=time_the_references, rounds=rounds, warmup_rounds=1)
+    if benchmark.stats is None:  # --benchmark-disable
+        return
+    flops = least_flops(workload, count_network(network))
+    ours = [1e3 * s / FACES for s in benchmark.stats.stats.data]
+    loop = [1e3 * s / faces for s in samples["loop"][-rounds:]]
+    floor = [1e3 * s * flops / matrices.flops for s in samples["product"][-rounds:]]
     benchmark.extra_info |= {
+        "method": method,
+        "network": network.spec.name,
         "device": str(network.device),
-        "precision": network.precision,
+        "precision": candidate.precision,
+        "engine": candidate.engine,
+        "floor_precision": precision,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "per_face_ms": round(1e3 * statistics.median(per_face), 2),
-        "forward_ms": round(1e3 * statistics.median(forwards), 2),
-        "in_forwards": round(statistics.median(paired), 2),
+        "rounds": rounds,
+        "per_face_ms": _numbers(spread(ours)),
+        "loop_ms": _numbers(spread(loop)),
+        "floor_ms": _numbers(spread(floor)),
+        "ratio_to_loop": _numbers(ratios(ours, loop)),
+        "ratio_to_floor": _numbers(ratios(ours, floor)),
     }
+
+
+def _numbers(value: Spread) -> dict[str, float]:
+    return {"median": value.median, "iqr": value.iqr or 0.0}

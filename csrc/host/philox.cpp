@@ -1,9 +1,6 @@
-// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3" (SC 2011): value i of a sample is a function of (seed, stream, sample, i) and of nothing
-// else, so draws depend neither on the batch nor on the order.
-//
-//   key     = seed (64 bits)
-//   counter = { i / 4, stream, low word of the sample's key, high word of the sample's key }
+// Uniform numbers from the counter-based generator of philox.h, on the host's threads.
+#include "philox.h"
+
 #include <pybind11/numpy.h>
 
 #include <array>
@@ -18,7 +15,6 @@ namespace py = pybind11;
 namespace fiqa::host {
 namespace {
 
-constexpr int kRounds = 10;
 constexpr int64_t kLanes = 16;         // counters that advance together
 constexpr int64_t kChunk = 16 * 1024;  // values of one task; a multiple of 4 * kLanes
 
@@ -34,10 +30,10 @@ FIQA_VECTORIZED void uniform_values(uint64_t seed, uint32_t stream, uint64_t sam
       word[3][lane] = static_cast<uint32_t>(sample >> 32);
     }
     uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-    for (int round = 0; round < kRounds; ++round) {
+    for (int round = 0; round < philox::kRounds; ++round) {
       for (int64_t lane = 0; lane < kLanes; ++lane) {
-        const uint64_t a = uint64_t{0xD2511F53} * word[0][lane];
-        const uint64_t b = uint64_t{0xCD9E8D57} * word[2][lane];
+        const uint64_t a = uint64_t{philox::kMultiplier0} * word[0][lane];
+        const uint64_t b = uint64_t{philox::kMultiplier1} * word[2][lane];
         const uint32_t first_word = static_cast<uint32_t>(b >> 32) ^ word[1][lane] ^ key[0];
         const uint32_t third_word = static_cast<uint32_t>(a >> 32) ^ word[3][lane] ^ key[1];
         word[0][lane] = first_word;
@@ -45,8 +41,8 @@ FIQA_VECTORIZED void uniform_values(uint64_t seed, uint32_t stream, uint64_t sam
         word[2][lane] = third_word;
         word[3][lane] = static_cast<uint32_t>(a);
       }
-      key[0] += 0x9E3779B9;
-      key[1] += 0xBB67AE85;
+      key[0] += philox::kKeyStep0;
+      key[1] += philox::kKeyStep1;
     }
     float values[4 * kLanes];
     for (int64_t lane = 0; lane < kLanes; ++lane) {

@@ -19,3 +19,12 @@
   STABLE_TORCH_LIBRARY_FRAGMENT(fiqa_fast, m) { m.def(schema); } \
   STABLE_TORCH_LIBRARY_IMPL(fiqa_fast, CPU, m) { m.impl(name, TORCH_BOX(&cpu_kernel)); }
 #endif
+
+// Registers an operator that the CPU alone has; the test build has no CPU kernels.
+#if defined(FIQA_CUDA_EMU)
+#define FIQA_REGISTER_CPU_OP(name, schema, cpu_kernel)
+#else
+#define FIQA_REGISTER_CPU_OP(name, schema, cpu_kernel)           \
+  STABLE_TORCH_LIBRARY_FRAGMENT(fiqa_fast, m) { m.def(schema); } \
+  STABLE_TORCH_LIBRARY_IMPL(fiqa_fast, CPU, m) { m.impl(name, TORCH_BOX(&cpu_kernel)); }
+#endif

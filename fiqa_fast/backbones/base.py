@@ -91,6 +91,11 @@ class Backbone(nn.Module, ABC):
             x = stage(x, observe)
         return x.flatten(1)
 
+    @property
+    def embedding_layers(self) -> tuple[nn.Linear, nn.BatchNorm1d] | None:
+        """The layers that `embed` is made of, where it is these two; else None."""
+        return None
+
     @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
         """[N, F] -> raw embedding [N, embedding_size], not normalised."""

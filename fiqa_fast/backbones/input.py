@@ -85,6 +85,15 @@ class InputSpec:
             return (ordered - ordered.new_tensor(self.pixel_mean)[:, None, None]) / self.pixel_scale
         return (ordered - self.pixel_mean) / self.pixel_scale
 
+    def normalised_difference(self, difference: Tensor) -> Tensor:
+        """What a difference of RGB pixels on the scale 0..255 is in the network's input.
+
+        [N, 3, H, W] -> the same shape. Also turns gradients at the network's input into the order
+        of the pixels.
+        """
+        ordered = difference.flip(1) if self.channel_order == "BGR" else difference
+        return ordered / self.pixel_scale
+
     def __str__(self) -> str:
         size = f"{self.height_px}x{self.width_px}"
         kind = "aligned otherwise" if isinstance(self.fit, Similarity) else self.fit

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fiqa_fast.cli.benchmark import benchmark
 from fiqa_fast.cli.calibrate import calibrate
 from fiqa_fast.cli.doctor import doctor
 from fiqa_fast.cli.exit_codes import ExitCode
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _verb in (score, calibrate, report, models, doctor):
+for _verb in (score, calibrate, report, models, benchmark, doctor):
     app.command()(_verb)
 app.add_typer(weights)
 

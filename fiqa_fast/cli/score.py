@@ -80,6 +80,9 @@ def score(
         str, typer.Option(help="auto, float32 (the reference), float64, bf16 or fp16.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, torch (fused operators) or reference (plain layers).")
+    ] = "auto",
     seed: Annotated[
         int, typer.Option(help="Of the random draws of faceqan, ser-fiq and diffiqa.")
     ] = 0,
@@ -142,8 +145,10 @@ def score(
         parse_per_method(backbone or [], names, "--backbone", without_network),
         parse_per_method(weights or [], names, "--weights", without_network),
         variant=variant,
-        precision=precision,
+        # Calibrations hold for float32.
+        precision="float32" if calibrations and precision == "auto" else precision,
         device=device,
+        engine=engine,
         seed=seed,
     )
     finder = FaceFinder(
@@ -261,6 +266,7 @@ def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
                 "bn_statistics": s.backbone.bn_statistics,
                 "precision": s.backbone.precision,
                 "device": str(s.backbone.device),
+                "engine": s.engine,
             }
             for s in scorers
         },

@@ -14,7 +14,8 @@ from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.crops import Crops, as_crop_tensor
-from fiqa_fast.scorers.evaluation import IMAGES_PER_PASS, evaluate_together, modes_of_scoring
+from fiqa_fast.scorers.evaluation import evaluate_together, modes_of_scoring
+from fiqa_fast.scorers.passes import Passes, resolve_engine
 from fiqa_fast.types import CROP_SIZE_PX
 
 VARIANTS = ("official", "paper")
@@ -77,25 +78,32 @@ class ScorerOptions:
 class Scorer(ABC):
     """A quality method on one recognition network.
 
-    Scores of a crop do not depend on what else is scored with it: networks run with one fixed batch
-    shape (IMAGES_PER_PASS), so that even the order of floating-point additions is the
-    same, and random draws are keyed by the crop's own pixels.
+    Scores of a crop do not depend on what else is scored with it: networks run in passes in which
+    even the order of floating-point additions is the same (`passes.images_per_pass`), and random
+    draws are keyed by the crop's own pixels.
 
     Args:
         backbone: the network, loaded for the wanted device and precision.
         options: the method's parameters.
         variant: "official" (what published tables used) or "paper".
         seed: of the random draws, 0 <= seed < 2**63; ignored by methods without any.
+        engine: "torch" (fused operators), "reference" (plain layers and autograd), or "auto".
+
+    Attributes:
+        pass_engine: the one of the two that runs the network.
 
     Raises:
-        InvalidArgumentError: a variant, output or seed that does not exist, or a precision in which
-            the method is not exact enough.
+        InvalidArgumentError: a variant, output, seed or engine that does not exist, or a precision
+            in which the method is not exact enough.
+        UnavailableError: the engine cannot run the method on this network.
     """
 
     spec: ClassVar[ScorerSpec]
     options_type: ClassVar[type[ScorerOptions]] = ScorerOptions
     fills_forward_pass: ClassVar[bool] = False
     """Whether it runs the stages itself, and leaves the activations to those that come after it."""
+    runs_fused: ClassVar[bool] = True
+    """Whether it can do with a fused pass: methods that run the network themselves cannot."""
 
     def __init__(
         self,
@@ -104,6 +112,7 @@ class Scorer(ABC):
         *,
         variant: str = "official",
         seed: int = 0,
+        engine: str = "auto",
     ) -> None:
         self.backbone = backbone
         self.options = self.options_type() if options is None else options
@@ -115,9 +124,10 @@ class Scorer(ABC):
                 f"{name}: expected variant to be official or paper, got {variant!r};"
                 " official is what published tables used"
             )
-        if backbone.precision not in self.spec.precisions:
+        self.pass_engine = resolve_engine(name, backbone, engine, runs_fused=self.runs_fused)
+        if backbone.precision not in self._precisions:
             raise InvalidArgumentError(
-                f"{name}: expected precision to be one of {', '.join(self.spec.precisions)},"
+                f"{name}: expected precision to be one of {', '.join(self._precisions)},"
                 f" got {backbone.precision!r}; the method loses its signal in that arithmetic"
             )
         if not (isinstance(seed, int) and 0 <= seed < 2**63):
@@ -135,7 +145,12 @@ class Scorer(ABC):
     @property
     def engine(self) -> str:
         """What computes the scores."""
-        return "torch"
+        return self.pass_engine
+
+    @property
+    def _precisions(self) -> tuple[str, ...]:
+        """Those in which the method is exact enough, on its network and engine."""
+        return self.spec.precisions
 
     @property
     def output(self) -> str:
@@ -212,11 +227,12 @@ class Scorer(ABC):
                 " out where there is no face"
             )
         parts = []
+        passes = Passes(self.backbone, self.pass_engine, batch)
         with modes_of_scoring(self.backbone.device):
-            for start in range(0, len(batch), IMAGES_PER_PASS):
-                chunk = slice(start, start + IMAGES_PER_PASS)
-                draws = None if noise is None else noise[chunk]
-                parts.append(self._explain(ForwardPass(self.backbone, batch[chunk]), wanted, draws))
+            for forward, chunk in passes:
+                draws = None if noise is None else passes.filled(noise[chunk])
+                maps = self._explain(forward, wanted, draws)
+                parts.append({o: maps[o][: chunk.stop - chunk.start] for o in wanted})
         return {output: torch.cat([part[output] for part in parts]) for output in wanted}
 
     def _score(
@@ -242,7 +258,7 @@ class Scorer(ABC):
     def _evaluate(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        """Scores the crops of a pass, n = IMAGES_PER_PASS (fewer in the last one) -> [n] each."""
+        """Scores the n crops of a pass -> [n] each."""
 
     def _explain(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None

@@ -89,6 +89,7 @@ class DifFIQA(Scorer):
         licence="no licence stated by its authors",
     )
     options_type = DifFIQAOptions
+    runs_fused = False
     options: DifFIQAOptions
 
     def _set_up(self) -> None:

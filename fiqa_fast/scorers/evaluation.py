@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.crops import Crops, as_crop_tensor
+from fiqa_fast.scorers.passes import Passes
 from fiqa_fast.types import CROP_SIZE_PX
 
 if TYPE_CHECKING:
     from fiqa_fast.scorers.base import Scorer
-
-IMAGES_PER_PASS = 1
 
 
 @dataclass(frozen=True)
@@ -64,22 +62,24 @@ def evaluate_together(
     noise = noise or {}
     for scorer in scorers:
         scorer._check_noise(noise.get(scorer), len(batch))
-    dtype = torch.float64 if backbone.precision == "float64" else torch.float32
-    device = backbone.device
     chunks: dict[Scorer, list[Mapping[str, Tensor]]] = {scorer: [] for scorer in scorers}
     elapsed_s = dict.fromkeys(scorers, 0.0)
-    in_order = sorted(scorers, key=lambda scorer: not scorer.fills_forward_pass)
-    with modes_of_scoring(device):
-        for start in range(0, len(batch), IMAGES_PER_PASS):
-            chunk = slice(start, start + IMAGES_PER_PASS)
-            forward = ForwardPass(backbone, batch[chunk])
-            for scorer in in_order:
-                begin = _now(device)
-                given = noise.get(scorer)
-                draws = None if given is None else given[chunk]
-                chunks[scorer].append(scorer._evaluate(forward, outputs[scorer], draws))
-                elapsed_s[scorer] += _now(device) - begin
-    empty = torch.empty(0, dtype=dtype, device=device)
+    with modes_of_scoring(backbone.device):
+        for engine in dict.fromkeys(scorer.pass_engine for scorer in scorers):
+            group = [scorer for scorer in scorers if scorer.pass_engine == engine]
+            in_order = sorted(group, key=lambda scorer: not scorer.fills_forward_pass)
+            passes = Passes(backbone, engine, batch)
+            for forward, chunk in passes:
+                for scorer in in_order:
+                    begin = _now(backbone.device)
+                    given = noise.get(scorer)
+                    draws = None if given is None else passes.filled(given[chunk])
+                    found = scorer._evaluate(forward, outputs[scorer], draws)
+                    count = chunk.stop - chunk.start
+                    chunks[scorer].append({o: found[o][:count] for o in outputs[scorer]})
+                    elapsed_s[scorer] += _now(backbone.device) - begin
+    dtype = torch.float64 if backbone.precision == "float64" else torch.float32
+    empty = torch.empty(0, dtype=dtype, device=backbone.device)
     return {
         scorer: Evaluation(
             {o: torch.cat([empty, *(c[o].to(dtype) for c in parts)]) for o in outputs[scorer]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,11 @@ from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.fused.difference import DifferencePass
+from fiqa_fast.fused.network import fused_network
 from fiqa_fast.noise import Stream, sample_keys, uniform
 from fiqa_fast.ops.sign_step import sign_step
+from fiqa_fast.precision import is_within_bound
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding
 
 
@@ -103,7 +106,7 @@ class FaceQAN(Scorer):
         licence="that of the file; the paper's is for research only",
         proof="official",
         is_random=True,
-        # The noise (1e-3) is below the resolution of a bf16 or fp16 pixel.
+        # The noise (1e-3) is below the resolution of a bf16 or fp16 pixel; see `_precisions`.
         precisions=("float32", "float64"),
         explains=("score",),
     )
@@ -112,6 +115,14 @@ class FaceQAN(Scorer):
 
     def _check_backbone(self) -> None:
         require_embedding(self)
+
+    @property
+    def _precisions(self) -> tuple[str, ...]:
+        """bf16 also, where only differences travel, on networks on which that was measured."""
+        fused = self.pass_engine == "torch"
+        if fused and is_within_bound(self.spec.name, self.backbone.spec.name, "bf16"):
+            return (*self.spec.precisions, "bf16")
+        return self.spec.precisions
 
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
         size = self.backbone.spec.input
@@ -135,10 +146,13 @@ class FaceQAN(Scorer):
         attacks = self._attack_each(forward.crops, noise)
         return {"score": torch.stack([a.displacement.abs().mean(0).sum(0) for a in attacks])}
 
-    def _attack_each(self, crops: Tensor, noise: Tensor | None) -> Iterator[_Attack]:
+    def _attack_each(self, crops: Tensor, noise: Tensor | None) -> list[_Attack]:
+        """Attacks the images of a pass: on a GPU together, on a CPU one after the other."""
         if noise is None:
             noise = self._draw(crops)
-        return (self._attack(c, n) for c, n in zip(crops, noise, strict=True))
+        if self.pass_engine == "torch" and self.backbone.device.type != "cpu":
+            return self._attack_by_differences(crops, noise)
+        return [self._attack(c, n) for c, n in zip(crops, noise, strict=True)]
 
     def _draw(self, crops: Tensor) -> Tensor:
         """Uniform in [-eps, eps), keyed by each crop's pixels: [n, k, 3, H, W]."""
@@ -169,11 +183,50 @@ class FaceQAN(Scorer):
         return attack.similarities, attack.mirror
 
     def _attack(self, crop: Tensor, noise: Tensor) -> _Attack:
+        if self.pass_engine == "torch":
+            return self._attack_by_differences(crop[None], noise[None])[0]
+        return self._attack_by_autograd(crop, noise)
+
+    @torch.no_grad()
+    def _attack_by_differences(self, crops: Tensor, noise: Tensor) -> list[_Attack]:
+        """As `_attack_by_autograd`, for n images: only differences travel (`fused.difference`)."""
+        backbone, options, network = self.backbone, self.options, fused_network(self.backbone)
+        official, count = self.variant == "official", len(crops)
+        pixels = crops.to(backbone.device, network.statistics_dtype)
+        image = self._from_pixels(pixels)
+        run = network.run(backbone.normalise(torch.cat([pixels, pixels.flip(-1)])), keep_from=0)
+        embeddings = network.embedding(run.outputs[-1])
+        base, mirrored = embeddings[:count], embeddings[count:]
+        differences = DifferencePass(network, run.kept_of(count), base)
+
+        def in_network(difference: Tensor) -> Tensor:
+            """[n, k, 3, H, W] in the variant's pixel range -> [n * k, 3, H, W] in the network's."""
+            levels = (difference * self._grey_levels).flatten(0, 1)
+            return backbone.spec.input.normalised_difference(levels)
+
+        attacked = (image[:, None] + noise.to(image)).clamp(-1, 1)
+        rows = []
+        for i in range(options.l):
+            turn = differences.forward(in_network(attacked - image[:, None]))
+            rows.append(turn.cosine)
+            # The official code never embeds the images after its last step, so that step is void.
+            if not official or i < options.l - 1:
+                gradient = backbone.spec.input.normalised_difference(differences.backward(turn))
+                gradient = gradient.to(image.dtype).reshape(attacked.shape)
+                attacked = sign_step(attacked, gradient, step=self._step, low=-1.0, high=1.0)
+        displacement = attacked - image[:, None]
+        if not official:
+            rows = [differences.forward(in_network(displacement)).cosine]
+        similarities = torch.stack(rows, 1)  # [n, l, k], or [n, 1, k]
+        mirror = F.cosine_similarity(base, mirrored)
+        return [
+            _Attack(*of_image) for of_image in zip(similarities, mirror, displacement, strict=True)
+        ]
+
+    def _attack_by_autograd(self, crop: Tensor, noise: Tensor) -> _Attack:
         backbone, options = self.backbone, self.options
         official = self.variant == "official"
-        pixels = crop.to(backbone.device, backbone.dtype)
-        image = pixels / 255 if official else pixels / 127.5 - 1
-        step = options.eps if official else options.eps / options.l
+        image = self._from_pixels(crop.to(backbone.device, backbone.dtype))
 
         with torch.no_grad():
             pair = self._embed(torch.stack([image, image.flip(-1)]))
@@ -189,12 +242,28 @@ class FaceQAN(Scorer):
             rows.append(similarity.detach())
             if moves:
                 (gradient,) = torch.autograd.grad((1 - similarity).mean(), attacked)
-                attacked = sign_step(attacked.detach(), gradient, step=step, low=-1.0, high=1.0)
+                attacked = sign_step(
+                    attacked.detach(), gradient, step=self._step, low=-1.0, high=1.0
+                )
         similarities = torch.stack(rows)
         if not official:
             with torch.no_grad():
                 similarities = F.cosine_similarity(self._embed(attacked), base)[None]
         return _Attack(similarities, mirror_similarity, attacked - image)
+
+    @property
+    def _step(self) -> float:
+        """Length of a step in the variant's pixel range."""
+        return self.options.eps if self.variant == "official" else self.options.eps / self.options.l
+
+    @property
+    def _grey_levels(self) -> float:
+        """Grey levels in 1 of the variant's pixel range."""
+        return 255.0 if self.variant == "official" else 127.5
+
+    def _from_pixels(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255 -> the variant's pixel range."""
+        return pixels / 255 if self.variant == "official" else pixels / 127.5 - 1
 
     def _embed(self, images: Tensor) -> Tensor:
         """Images in the variant's pixel range, [n, 3, H, W] -> embeddings [n, D]."""

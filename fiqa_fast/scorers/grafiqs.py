@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.fused.forward_pass import FusedForwardPass
+from fiqa_fast.fused.statistics_gradient import TAPS, StatisticsGradient, statistics_gradient
 from fiqa_fast.ops.abs_sum import abs_sum
 from fiqa_fast.ops.bn_discrepancy import bn_discrepancy
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, working
-
-_TAPS = ("image", "b1", "b2", "b3", "b4")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class GraFIQs(Scorer):
     "paper" compares standard deviations and sums over channels, as Eq. 4 is printed.
 
     What the loss sees before a tap is constant for the gradient at that tap, so nothing before the
-    earliest wanted tap is differentiated, and its layers count in the divisor only.
+    earliest wanted tap is differentiated, and its layers count in the divisor only. The engine
+    "torch" takes the gradients back by explicit passes (`fiqa_fast.fused.statistics_gradient`), the
+    engine "reference" by autograd.
 
     Maps of `explain`: |d loss / d activation| summed over the channels, at the resolution of that
     activation (the network's input for `image`). A map's total is the score.
@@ -62,14 +64,14 @@ class GraFIQs(Scorer):
         title="GraFIQs",
         paper='Kolf et al., "GraFIQs: Face Image Quality Assessment Using Gradient Magnitudes",'
         " CVPRW 2024",
-        outputs=("mse_bns", *_TAPS),
+        outputs=("mse_bns", *TAPS),
         default_output="b2",
         higher_is_better=False,
         needs=("BatchNorm statistics",),
         weights="any; the paper's is resnet100_ms1mv2_arcface.pth",
         licence="that of the file; the paper's is for research only",
         proof="official",
-        explains=_TAPS,
+        explains=TAPS,
     )
     options_type = GraFIQsOptions
     options: GraFIQsOptions
@@ -92,15 +94,46 @@ class GraFIQs(Scorer):
     def _evaluate(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
-        loss, gradients = self._differentiate(forward, outputs)
-        scores = {tap: abs_sum(g) for tap, g in gradients.items()}
-        return {"mse_bns": loss, **scores} if "mse_bns" in outputs else scores
+        if isinstance(forward, FusedForwardPass):
+            fused = self._differentiate_fused(forward, outputs, wants_maps=False)
+            loss, scores = fused.loss, {name: tap.abs_sum for name, tap in fused.taps.items()}
+        else:
+            loss, gradients = self._differentiate(forward, outputs)
+            scores = {tap: abs_sum(g) for tap, g in gradients.items()}
+        return {"mse_bns": cast("Tensor", loss), **scores} if "mse_bns" in outputs else scores
 
     def _explain(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
+        if isinstance(forward, FusedForwardPass):
+            fused = self._differentiate_fused(forward, outputs, wants_maps=True)
+            return {name: cast("Tensor", tap.map) for name, tap in fused.taps.items()}
         _, gradients = self._differentiate(forward, outputs)
         return {tap: working(g).abs().sum(1) for tap, g in gradients.items()}
+
+    def _input(self, forward: ForwardPass) -> tuple[Tensor, bool]:
+        """What the network is fed with, and whether that is what other methods feed it with."""
+        order = self.options.channel_order
+        if order in (None, self.backbone.spec.input.channel_order):
+            return forward.input, True
+        # Pixels are swapped, not their normalised values: means differ by colour.
+        return self.backbone.normalise(forward.crops.to(self.backbone.device).flip(1)), False
+
+    def _differentiate_fused(
+        self, forward: FusedForwardPass, outputs: Sequence[str], *, wants_maps: bool
+    ) -> StatisticsGradient:
+        x, shared = self._input(forward)
+        gradient = statistics_gradient(
+            forward.network,
+            x,
+            [tap for tap in TAPS if tap in outputs],
+            wants_loss="mse_bns" in outputs,
+            wants_maps=wants_maps,
+            paper=self.variant == "paper",
+        )
+        if shared:
+            forward.run = gradient.run
+        return gradient
 
     def _differentiate(
         self, forward: ForwardPass, outputs: Sequence[str]
@@ -109,18 +142,14 @@ class GraFIQs(Scorer):
 
         The loss is complete only where `mse_bns` or `image` is wanted.
         """
-        taps = [tap for tap in _TAPS if tap in outputs]
-        first_tap = _TAPS.index(taps[0]) if taps else len(_TAPS)
+        taps = [tap for tap in TAPS if tap in outputs]
+        first_tap = TAPS.index(taps[0]) if taps else len(TAPS)
         layer_errors: list[Tensor] = []
 
         def observe(bn: nn.BatchNorm2d, x: Tensor) -> None:
             layer_errors.append(self._layer_error(bn, x))
 
-        order = self.options.channel_order
-        own_input = order not in (None, self.backbone.spec.input.channel_order)
-        x = forward.input
-        if own_input:  # pixels are swapped, not their normalised values: means differ by colour
-            x = self.backbone.normalise(forward.crops.to(self.backbone.device).flip(1))
+        x, shared = self._input(forward)
         activations = [x]
         # Tap i is the input of stage i: the image in front of the first one, b4 before the last.
         for i, stage in enumerate(self.backbone.stages):
@@ -131,10 +160,10 @@ class GraFIQs(Scorer):
             with torch.set_grad_enabled(differentiated):
                 x = stage(x, observe if observed else None)
             activations.append(x)
-        if not own_input:
+        if shared:
             forward.activations = tuple(a.detach() for a in activations[1:])
 
-        points = {tap: activations[_TAPS.index(tap)] for tap in taps}
+        points = {tap: activations[TAPS.index(tap)] for tap in taps}
         if not layer_errors:  # the network has no BatchNorm layer behind the first tap
             return working(x).new_zeros(len(x)), {t: torch.zeros_like(p) for t, p in points.items()}
         loss = torch.stack(layer_errors).sum(0) / len(self.backbone.batch_norms)  # [n]

@@ -34,6 +34,12 @@ class IqaScorer(Scorer):
     """
 
     library: Any
+    runs_fused = False
+
+    @property
+    def engine(self) -> str:
+        """The libraries compute with torch."""
+        return "torch"
 
     def _check_backbone(self) -> None:
         if self.backbone.spec.name != none.SPEC.name:

@@ -12,6 +12,8 @@ from typing import Any, overload
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import DEFAULT_BACKBONE, READY_BACKBONES, load_backbone
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError, WeightsError
+from fiqa_fast.fused.network import why_not_fusable
+from fiqa_fast.precision import fastest_precision
 from fiqa_fast.scorers.base import Scorer, ScorerSpec
 from fiqa_fast.scorers.cr_fiqa import CrFiqa
 from fiqa_fast.scorers.diffiqa import DifFIQA
@@ -27,6 +29,7 @@ from fiqa_fast.scorers.label_regressor import LabelRegressor
 from fiqa_fast.scorers.lightqnet import LightQNet
 from fiqa_fast.scorers.magface import MagFace
 from fiqa_fast.scorers.multi import MultiScorer
+from fiqa_fast.scorers.passes import ENGINES
 from fiqa_fast.scorers.pcnet import PCNet
 from fiqa_fast.scorers.pfe import Pfe
 from fiqa_fast.scorers.sdd_fiqa import SddFiqa
@@ -58,8 +61,6 @@ _SCORERS: MappingProxyType[str, type[Scorer]] = MappingProxyType(
         )
     }
 )
-
-ENGINES = ("torch",)
 
 
 def list_scorers() -> list[ScorerSpec]:
@@ -135,9 +136,13 @@ def create_scorer(
             or "none" for methods that use no network.
         weights: the network's weights file; None takes the packaged default, which only SFace has.
         variant: "official" (what published tables used) or "paper", where the two differ.
-        precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
+        precision: "float32" (the reference), "float64", "bf16", "fp16", or "auto": the fastest one
+            in which every named method keeps its order within the published bound on networks of
+            that kind (`fiqa_fast.precision`); float32 for the packaged weights, since calibrations
+            hold for it.
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
-        engine: "auto" or "torch".
+        engine: "torch" (fused operators), "reference" (the network's plain layers and autograd,
+            one image at a time), or "auto": torch where method and network can run on it.
         seed: of the random draws; ignored by methods without any.
         **options: the method's parameters, for example k, l, eps, p for "faceqan"; `output` for a
             method with several outputs. With several names: for each name a dict of them.
@@ -167,9 +172,9 @@ def create_scorer(
     classes = [scorer_class(n) for n in names]
     options_of = {name: options} if isinstance(name, str) else _options_by_name(names, options)
     made = [c.options_type(**_checked(c, options_of[c.spec.name])) for c in classes]
-    if engine not in ("auto", *ENGINES):
+    if engine not in ENGINES:
         raise UnavailableError(
-            f"create_scorer: expected engine to be one of auto, {', '.join(ENGINES)},"
+            f"create_scorer: expected engine to be one of {', '.join(ENGINES)},"
             f" got {engine!r}; this version runs on torch only"
         )
     if isinstance(backbone, Backbone):
@@ -189,10 +194,21 @@ def create_scorer(
                 )
             backbone = defaults[0]
         network = load_backbone(backbone, weights=weights, precision=precision, device=device)
+        # The packaged weights stay in float32, for which their calibrations hold.
+        if precision == "auto" and weights is not None and engine != "reference":
+            _speed_up(network, names)
     scorers = [
-        c(network, o, variant=variant, seed=seed) for c, o in zip(classes, made, strict=True)
+        c(network, o, variant=variant, seed=seed, engine=engine)
+        for c, o in zip(classes, made, strict=True)
     ]
     return scorers[0] if isinstance(name, str) else MultiScorer(scorers)
+
+
+def _speed_up(network: Backbone, names: Sequence[str]) -> None:
+    """Converts a network into the fastest precision in which the methods keep within the bound."""
+    precision = fastest_precision(names, network.spec.name, network.device)
+    if precision != network.precision and not why_not_fusable(network):
+        network.prepare(network.device, precision)
 
 
 def _options_by_name(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.noise import Stream, sample_keys, uniform
+from fiqa_fast.fused.forward_pass import FusedForwardPass
+from fiqa_fast.noise import Stream, sample_keys
+from fiqa_fast.ops.dropout_copies import dropout_copies
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding, working
 
 
@@ -112,34 +114,53 @@ class SerFiq(Scorer):
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
     ) -> Mapping[str, Tensor]:
         features = forward.features
-        if noise is None:
-            noise = self._draw(forward.crops, features.shape[1])
-        elif noise.shape[2] != features.shape[1]:
+        if noise is not None and noise.shape[2] != features.shape[1]:
             raise InvalidArgumentError(
                 f"ser-fiq: expected masks for {features.shape[1]} features of"
                 f" {self.backbone.spec.name}, got {noise.shape[2]}; draw them in that size"
             )
-        scores = [self._evaluate_one(f, kept) for f, kept in zip(features, noise, strict=True)]
-        return {"score": torch.stack(scores)}
+        embed = self.backbone.embed
+        if isinstance(forward, FusedForwardPass):
+            embed = forward.network.embedding.of_features
+        scaled = features / (1 - self.backbone.spec.dropout)
+        copies = self._copies(scaled, forward.crops, noise)
+        return {"score": torch.stack([self._robustness(embed(rows)) for rows in copies])}
+
+    def _copies(self, features: Tensor, crops: Tensor, noise: Tensor | None) -> Iterator[Tensor]:
+        """The features [n, F] with some of them dropped: for each crop [T, F]."""
+        if noise is not None:
+            return (f * kept.to(f) for f, kept in zip(features, noise, strict=True))
+        # One crop's copies at a time: those of a pass would not stay in a CPU's cache.
+        return (self._drop(features[i : i + 1], crops[i : i + 1])[0] for i in range(len(crops)))
+
+    def _drop(self, features: Tensor, crops: Tensor) -> Tensor:
+        """[n, F] -> [n, T, F], zeros where draws keyed by each crop's pixels say so."""
+        return dropout_copies(
+            features,
+            sample_keys(crops),
+            self.options.T,
+            self.backbone.spec.dropout,
+            seed=self.seed,
+            stream=Stream.SER_FIQ_MASKS,
+        )
 
     def _draw(self, crops: Tensor, feature_count: int) -> Tensor:
-        """Bernoulli masks keyed by each crop's pixels: [n, T, F]."""
-        draws = uniform(
-            self.seed, Stream.SER_FIQ_MASKS, sample_keys(crops), self.options.T * feature_count
-        )
-        kept = draws >= self.backbone.spec.dropout
-        return kept.reshape(len(crops), self.options.T, feature_count)
+        """The masks that `_drop` applies: bool [n, T, F]."""
+        ones = torch.ones(len(crops), feature_count, device=self.backbone.device)
+        return self._drop(ones, crops) > 0
 
-    def _evaluate_one(self, features: Tensor, kept: Tensor) -> Tensor:
-        """[F], bool [T, F] -> a scalar."""
-        scaled = features / (1 - self.backbone.spec.dropout)
-        embeddings = F.normalize(working(self.backbone.embed(scaled * kept.to(scaled))))
-        distances = F.pdist(embeddings)  # [T (T - 1) / 2]
+    def _robustness(self, embeddings: Tensor) -> Tensor:
+        """Raw embeddings of T sub-networks, [T, D] -> a scalar."""
+        directions = F.normalize(embeddings.double())
+        # |a - b|^2 = 2 - 2 a b: exact enough in float64, where nothing of 2 - 2 a b is lost.
+        squares = (2 - 2 * directions @ directions.T).clamp_min(0)
+        total = squares.sqrt().triu(1).sum()
         official = self.variant == "official"
         as_torch_code = official and self.options.code != "original"
-        pairs = self.options.T**2 if as_torch_code else distances.numel()
+        count = self.options.T
+        pairs = count**2 if as_torch_code else count * (count - 1) / 2
         scaling = self.options.scaling or (8.0 if as_torch_code else 1.0)
-        score = 2 * torch.sigmoid(-scaling * distances.sum() / pairs)
+        score = 2 * torch.sigmoid(-scaling * total / pairs)
         if official and not as_torch_code:
-            return torch.sigmoid(130 * (score - 0.88))
-        return score
+            score = torch.sigmoid(130 * (score - 0.88))
+        return score.to(working(embeddings).dtype)

@@ -137,6 +137,11 @@ class IResNet(Backbone):
             Stage(BatchNormUnit(self.bn2)),
         )
 
+    @property
+    def embedding_layers(self) -> tuple[nn.Linear, nn.BatchNorm1d]:
+        """The last linear layer, and the BatchNorm layer behind it."""
+        return self.fc, self.features
+
     def embed(self, features: Tensor) -> Tensor:
         """[N, 25088] (channels, rows, columns of the last activation) -> [N, embedding_size]."""
         return self.features(self.fc(features))  # type: ignore[no-any-return]

@@ -79,6 +79,11 @@ class SFace(Backbone):
         first, second, third, fourth, last = stages
         self.stages = (first, second, third, fourth, Stage(*last, BatchNormUnit(self.bn1)))
 
+    @property
+    def embedding_layers(self) -> tuple[nn.Linear, nn.BatchNorm1d]:
+        """The last linear layer, and the BatchNorm layer behind it."""
+        return self.pre_fc1, self.fc1
+
     def embed(self, features: Tensor) -> Tensor:
         """[N, 50176] (channels, rows, columns of the last activation) -> [N, 128]."""
         return self.fc1(self.pre_fc1(features))  # type: ignore[no-any-return]

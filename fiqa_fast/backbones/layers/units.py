@@ -21,11 +21,25 @@ class Unit(nn.Module, ABC):
         """Maps an activation [N, C, H, W] to the next."""
 
 
-class Stage(nn.Sequential):
-    """Units in a row; the output of the last one is a tap."""
+class StageRunner(ABC):
+    """Runs the units of a stage in another way than one after the other."""
 
-    def forward(self, x: Tensor, observe: BatchNormObserver | None = None) -> Tensor:
-        """Runs the units one after the other."""
+    @abstractmethod
+    def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
+        """Takes the stage's input to its output, [N, C, H, W]."""
+
+
+class Stage(nn.Sequential):
+    """Units in a row; the output of the last one is a tap.
+
+    Every pass through a network goes through the calls of its stages, also where they are run in
+    another way: so hooks on stages see every pass.
+    """
+
+    def forward(self, x: Tensor, observe: BatchNormObserver | StageRunner | None = None) -> Tensor:
+        """Runs the units, one after the other unless a runner is given."""
+        if isinstance(observe, StageRunner):
+            return observe.run_stage(self, x)
         for unit in self:
             x = unit(x, observe)
         return x

@@ -1,0 +1,1 @@
+"""Networks as fused programs: explicit passes forward and back, without autograd."""
