@@ -135,8 +135,6 @@ def why_not_fusable(backbone: Backbone) -> str:
     """Why a network cannot run fused; "" when it can."""
     if backbone.device.type == "cpu" and backbone.dtype == torch.float16:
         return "fp16 has no fast arithmetic on CPUs"
-    if backbone.embedding_layers is None:
-        return "its embedding is not one linear layer with BatchNorm"
     units = [unit for stage in backbone.stages for unit in stage]
     for unit in units:
         if isinstance(unit, ResidualUnit) and unit.se is not None:
@@ -149,6 +147,8 @@ def why_not_fusable(backbone: Backbone) -> str:
     for bn in backbone.batch_norms:
         if bn.num_features % 8:
             return "a layer has a number of channels that 8 does not divide"
+    if backbone.embedding_layers is None:
+        return "its embedding is not one linear layer with BatchNorm"
     return ""
 
 

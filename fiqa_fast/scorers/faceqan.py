@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.fused.cuda_graph import CapturedFunction
 from fiqa_fast.fused.difference import DifferencePass
 from fiqa_fast.fused.network import fused_network
 from fiqa_fast.noise import Stream, sample_keys, uniform
@@ -151,7 +152,7 @@ class FaceQAN(Scorer):
         if noise is None:
             noise = self._draw(crops)
         if self.pass_engine == "torch" and self.backbone.device.type != "cpu":
-            return self._attack_by_differences(crops, noise)
+            return self._attack_together(crops, noise)
         return [self._attack(c, n) for c, n in zip(crops, noise, strict=True)]
 
     def _draw(self, crops: Tensor) -> Tensor:
@@ -184,44 +185,58 @@ class FaceQAN(Scorer):
 
     def _attack(self, crop: Tensor, noise: Tensor) -> _Attack:
         if self.pass_engine == "torch":
-            return self._attack_by_differences(crop[None], noise[None])[0]
+            return self._attack_together(crop[None], noise[None])[0]
         return self._attack_by_autograd(crop, noise)
 
+    def _set_up(self) -> None:
+        self._attack_images = CapturedFunction(self._attack_by_differences)
+
     @torch.no_grad()
-    def _attack_by_differences(self, crops: Tensor, noise: Tensor) -> list[_Attack]:
-        """As `_attack_by_autograd`, for n images: only differences travel (`fused.difference`)."""
-        backbone, options, network = self.backbone, self.options, fused_network(self.backbone)
-        official, count = self.variant == "official", len(crops)
-        pixels = crops.to(backbone.device, network.statistics_dtype)
+    def _attack_together(self, crops: Tensor, noise: Tensor) -> list[_Attack]:
+        """As `_attack_by_autograd`, for n images; on a GPU one graph of all steps."""
+        dtype = fused_network(self.backbone).statistics_dtype
+        device = self.backbone.device
+        found = self._attack_images(crops.to(device, dtype), noise.to(device, dtype))
+        return [_Attack(*of_image) for of_image in zip(*found, strict=True)]
+
+    def _attack_by_differences(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        """Only differences travel, see `fiqa_fast.fused.difference`.
+
+        Args:
+            pixels: of n images, 0..255: [n, 3, H, W].
+            noise: [n, k, 3, H, W], in the variant's pixel range.
+
+        Returns:
+            similarities [n, l, k] ([n, 1, k] for the paper's variant), mirror [n], displacement
+            [n, k, 3, H, W].
+        """
+        options, network = self.options, fused_network(self.backbone)
+        official, count, size = self.variant == "official", len(pixels), self.backbone.spec.input
         image = self._from_pixels(pixels)
-        run = network.run(backbone.normalise(torch.cat([pixels, pixels.flip(-1)])), keep_from=0)
+        pair = self.backbone.normalise(torch.cat([pixels, pixels.flip(-1)]))
+        run = network.run(pair, keep_from=0)
         embeddings = network.embedding(run.outputs[-1])
         base, mirrored = embeddings[:count], embeddings[count:]
         differences = DifferencePass(network, run.kept_of(count), base)
 
         def in_network(difference: Tensor) -> Tensor:
             """[n, k, 3, H, W] in the variant's pixel range -> [n * k, 3, H, W] in the network's."""
-            levels = (difference * self._grey_levels).flatten(0, 1)
-            return backbone.spec.input.normalised_difference(levels)
+            return size.normalised_difference((difference * self._grey_levels).flatten(0, 1))
 
-        attacked = (image[:, None] + noise.to(image)).clamp(-1, 1)
+        attacked = (image[:, None] + noise).clamp(-1, 1)
         rows = []
         for i in range(options.l):
             turn = differences.forward(in_network(attacked - image[:, None]))
             rows.append(turn.cosine)
             # The official code never embeds the images after its last step, so that step is void.
             if not official or i < options.l - 1:
-                gradient = backbone.spec.input.normalised_difference(differences.backward(turn))
+                gradient = size.normalised_difference(differences.backward(turn))
                 gradient = gradient.to(image.dtype).reshape(attacked.shape)
                 attacked = sign_step(attacked, gradient, step=self._step, low=-1.0, high=1.0)
         displacement = attacked - image[:, None]
         if not official:
             rows = [differences.forward(in_network(displacement)).cosine]
-        similarities = torch.stack(rows, 1)  # [n, l, k], or [n, 1, k]
-        mirror = F.cosine_similarity(base, mirrored)
-        return [
-            _Attack(*of_image) for of_image in zip(similarities, mirror, displacement, strict=True)
-        ]
+        return torch.stack(rows, 1), F.cosine_similarity(base, mirrored), displacement
 
     def _attack_by_autograd(self, crop: Tensor, noise: Tensor) -> _Attack:
         backbone, options = self.backbone, self.options

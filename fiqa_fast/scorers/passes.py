@@ -17,7 +17,7 @@ ENGINES = ("reference", "auto", "torch")
 """torch: fused operators, explicit passes back. reference: the network's plain layers, autograd."""
 
 _IMAGES_ON_GPU = 32
-_IMAGES_IN_BF16 = 4  # their activations stay in a CPU's cache, and share what the weights cost
+_IMAGES_IN_BF16 = 8  # their activations stay in a CPU's cache, and share what the weights cost
 
 
 def resolve_engine(method: str, backbone: Backbone, engine: str, *, runs_fused: bool) -> str:
