@@ -35,7 +35,9 @@ def test_a_method_is_within_the_bound_with_all_its_outputs():
 
 
 def test_auto_is_what_all_methods_bear(fast_bf16):
-    assert fastest_precision(["grafiqs", "ser-fiq"], "iresnet100", CPU) == "bf16"
+    assert fastest_precision(["grafiqs", "embedding-norm"], "iresnet100", CPU) == "bf16"
+    # On iresnet100 with random weights SER-FIQ's scores lie closer together than bf16 tells apart.
+    assert fastest_precision(["grafiqs", "ser-fiq"], "iresnet100", CPU) == "float32"
     assert fastest_precision(["grafiqs", "pfe"], "iresnet100", CPU) == "float32"
     assert fastest_precision(["ser-fiq"], "sface", CPU) == "bf16"
     assert fastest_precision(["ser-fiq", "faceqan"], "sface", CPU) == "float32"
