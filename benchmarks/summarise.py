@@ -3,7 +3,7 @@
     python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
 
 Reads the `extra_info` that the benchmarks record: `ratio_to_twin` (operators), `paired_medians_us`
-(align_crop) and `ratio_to_loop` (scorers).
+(align_crop), `ratio_to_loop` (scorers) and `of_scorer_throughput` (the whole way of the data).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def summarise(report: dict[str, Any]) -> str:
     sections = {
         "ratio_to_twin": operators_section,
         "ratio_to_loop": scorers_section,
+        "of_scorer_throughput": stream_section,
         "paired_medians_us": align_crop_section,
     }
     lines = ["# Benchmarks", "", f"Measured on {report['datetime'][:10]}: {machine(report)}.", ""]
@@ -108,6 +109,24 @@ def scorer_row(info: dict[str, Any]) -> str:
         ratio(info["ratio_to_floor"]),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def stream_section(benchmarks: list[Benchmark]) -> list[str]:
+    rows = []
+    for benchmark in benchmarks:
+        info, case = benchmark["extra_info"], benchmark["params"]
+        cells = [case["method"], case["precision"], str(info["per_face_ms"])]
+        rows.append("| " + " | ".join([*cells, f"{info['of_scorer_throughput']:.0%}"]) + " |")
+    return [
+        "## A folder of aligned crops: decode, score, write rows",
+        "",
+        "On SFace; medians of rounds in which the scorer alone runs in turn.",
+        "",
+        "| method | precision | ms for a face | of the scorer's own throughput |",
+        "|---|---|---:|---:|",
+        *rows,
+        "",
+    ]
 
 
 def align_crop_section(benchmarks: list[Benchmark]) -> list[str]:
