@@ -22,13 +22,13 @@ BnAddBn checked(const Tensor& x, const Tensor& scale, const Tensor& shift, const
   a.skip = input_like(skip, x, "skip", kOp);
   a.skip_scale = per_channel_or_none(skip_scale, x, "skip_scale", kOp);
   a.skip_shift = per_channel_or_none(skip_shift, x, "skip_shift", kOp);
-  check_together(a.skip_scale, a.skip_shift, "skip_scale and skip_shift", kOp);
+  check_together(skip_scale, skip_shift, "skip_scale and skip_shift", kOp);
   a.next_scale = per_channel_or_none(next_scale, x, "next_scale", kOp);
   a.next_shift = per_channel_or_none(next_shift, x, "next_shift", kOp);
-  check_together(a.next_scale, a.next_shift, "next_scale and next_shift", kOp);
+  check_together(next_scale, next_shift, "next_scale and next_shift", kOp);
   a.y = output_like(y, x, "y", kOp);
   a.next = output_like_or_none(next, x, "next", kOp);
-  check_together(a.next_scale, a.next, "next_scale and next", kOp);
+  check_together(next_scale, next, "next_scale and next", kOp);
   a.x_moments = rows_or_none(x_moments, x, "x_moments", kOp);
   a.skip_moments = rows_or_none(skip_moments, x, "skip_moments", kOp);
   a.y_moments = rows_or_none(y_moments, x, "y_moments", kOp);
@@ -46,14 +46,14 @@ BnAddBnBackward checked_backward(const Tensor& grad, const Tensor& other, const 
   a.other = input_like_or_none(other, total, "other", kBackwardOp);
   a.y = input_like_or_none(y, total, "y", kBackwardOp);
   a.y_terms = const_rows_or_none(y_terms, total, "y_terms", kBackwardOp);
-  check_together(a.y, a.y_terms.first, "y and y_terms", kBackwardOp);
+  check_together(y, y_terms, "y and y_terms", kBackwardOp);
   a.x = input_like_or_none(x, total, "x", kBackwardOp);
   a.scale = per_channel_or_none(scale, total, "scale", kBackwardOp);
-  check_together(a.x, a.scale, "x and scale", kBackwardOp);
+  check_together(x, scale, "x and scale", kBackwardOp);
   a.x_terms = const_rows_or_none(x_terms, total, "x_terms", kBackwardOp);
   a.total = total.mutable_data_ptr();
   a.grad_x = output_like_or_none(grad_x, total, "grad_x", kBackwardOp);
-  check_together(a.x, a.grad_x, "x and grad_x", kBackwardOp);
+  check_together(x, grad_x, "x and grad_x", kBackwardOp);
   a.abs_sum = per_sample_or_none(abs_sum, total, "abs_sum", kBackwardOp);
   return a;
 }

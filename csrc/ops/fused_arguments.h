@@ -43,14 +43,16 @@ inline void* output_like(const Tensor& t, const Tensor& like, const char* name, 
 }
 
 // A batch of no sample has empty activations: "none" is told by the number of dimensions.
+inline bool is_none(const Tensor& t) { return t.dim() == 1 && t.numel() == 0; }
+
 inline const void* input_like_or_none(const Tensor& t, const Tensor& like, const char* name,
                                       const char* op) {
-  return t.dim() == 1 && t.numel() == 0 ? nullptr : input_like(t, like, name, op);
+  return is_none(t) ? nullptr : input_like(t, like, name, op);
 }
 
 inline void* output_like_or_none(const Tensor& t, const Tensor& like, const char* name,
                                  const char* op) {
-  return t.dim() == 1 && t.numel() == 0 ? nullptr : output_like(t, like, name, op);
+  return is_none(t) ? nullptr : output_like(t, like, name, op);
 }
 
 inline const void* per_channel(const Tensor& t, const Tensor& x, const char* name, const char* op) {
@@ -91,9 +93,8 @@ inline ConstRows const_rows_or_none(const Tensor& t, const Tensor& x, const char
   return {rows.first, rows.second, rows.stride};
 }
 
-inline void check_together(const void* a, const void* b, const char* names, const char* op) {
-  STD_TORCH_CHECK((a == nullptr) == (b == nullptr), op, ": expected ", names,
-                  " both given or both empty");
+inline void check_together(const Tensor& a, const Tensor& b, const char* names, const char* op) {
+  STD_TORCH_CHECK(is_none(a) == is_none(b), op, ": expected ", names, " both given or both empty");
 }
 
 #if defined(FIQA_WITH_CUDA) || defined(FIQA_CUDA_EMU)

@@ -12,7 +12,7 @@ import torch
 sys.path[:0] = [
     str(Path(__file__).parent),
     str(Path(__file__).parent / "emulator"),
-    str(Path(__file__).parents[1] / "ops"),  # operator_checks
+    str(Path(__file__).parents[1] / "ops"),  # operator_checks, fused_checks
 ]
 
 import emulator_toolchain  # noqa: E402 - found by the path above

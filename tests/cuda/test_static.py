@@ -29,8 +29,10 @@ GOOD = KernelFacts(
     local_accesses=0,
     float64_instructions=0,
     global_loads=2,
+    global_loads_64=0,
     global_loads_128=2,
     global_stores=1,
+    global_stores_64=0,
     global_stores_128=1,
     instructions=50,
     occupancy=1.0,
@@ -55,6 +57,25 @@ def test_gate_objects(change: dict[str, int], message: str) -> None:
     assert message in line
 
 
+def test_gate_knows_the_fused_kernels() -> None:
+    fused = GOOD._replace(kernel="bn_prelu_backward<float, 4>")
+    assert violations([fused, fused._replace(occupancy=0.5)]) == []
+    (line,) = violations([fused._replace(occupancy=0.375)])
+    assert line.endswith("occupancy 38%")
+    (line,) = violations([fused._replace(global_stores_128=0)])
+    assert "no 128-bit store" in line
+    narrow = GOOD._replace(
+        kernel="bn_add_bn_forward<__half, 4, true>",
+        global_loads_128=0,
+        global_loads_64=2,
+        global_stores_128=0,
+        global_stores_64=2,
+    )
+    assert violations([narrow]) == []
+    (line,) = violations([narrow._replace(global_loads_64=0)])
+    assert "no 64-bit load" in line
+
+
 def test_pack_size() -> None:
     assert pack_size("partial_moments_nchw<__half, 8, 1>") == 8
     assert pack_size("finish") is None
@@ -73,6 +94,20 @@ def test_machine_code(tmp_path: Path) -> None:
     assert {f.arch for f in facts} == set(MULTIPROCESSORS)
     names = {f.kernel for f in facts}
     assert {"finish", "add_parts", "steps<float, 4>", "partial_sums<__half, 8>"} <= names
+    assert {
+        f"{kernel}<{t}, {v}{moments}>"
+        for t, v in (("float", 4), ("__half", 8), ("__nv_bfloat16", 8), ("float", 1))
+        for kernel, moments in (
+            ("bn_prelu_forward", ", true"),
+            ("bn_prelu_forward", ", false"),
+            ("bn_prelu_backward", ""),
+            ("bn_add_bn_forward", ", false"),
+            ("bn_add_bn_backward", ""),
+            ("prelu_difference_forward", ""),
+            ("prelu_difference_backward", ""),
+        )
+    } <= names
+    assert {"bn_add_bn_forward<float, 4, true>", "merge_chunks", "add_tiles"} <= names
     assert {"backward_nhwc<__nv_bfloat16, 8>", "partial_moments_nhwc<float, 1>"} <= names
     assert min(f.occupancy for f in facts) >= 0.33
     write_json(facts, tmp_path / "cuda_static.json")

@@ -21,13 +21,15 @@ struct MomentLanes {
     sum += d;
     square += d * d;
   }
-  // Writes the mean of `pixels` values, and the sum of squared distances to it.
-  FIQA_INLINE void write(int64_t pixels, compute_t<T>* mean, compute_t<T>* squares,
-                         int64_t count) const {
-    if (mean == nullptr) return;
+  // Writes what PartialMoments keeps of `pixels` values.
+  FIQA_INLINE void write(int64_t pixels, PartialMoments<compute_t<T>>& partials, int64_t task,
+                         int64_t c0, int64_t count) const {
+    using Partials = PartialMoments<compute_t<T>>;
+    if (partials.of(Partials::kMiddle, task, c0) == nullptr) return;
     const L average = sum / static_cast<compute_t<T>>(pixels);
-    store_lanes(mean, centre + average, count);
-    store_lanes(squares, square - sum * average, count);
+    store_lanes(partials.of(Partials::kMiddle, task, c0), centre, count);
+    store_lanes(partials.of(Partials::kRest, task, c0), average, count);
+    store_lanes(partials.of(Partials::kSquares, task, c0), square - sum * average, count);
   }
 };
 
@@ -47,7 +49,7 @@ FIQA_INLINE void write_moments(const MomentLanes<T> (&moments)[V], void* partial
   auto& partials = *static_cast<PartialMoments<compute_t<T>>*>(partial_moments);
   for (int v = 0; v < V; ++v) {
     const int64_t c = c0 + v * kLanes;
-    moments[v].write(pixels, partials.mean(task, c), partials.squares(task, c), count);
+    moments[v].write(pixels, partials, task, c, count);
   }
 }
 

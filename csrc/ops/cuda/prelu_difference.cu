@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kBits = 8;          // of a byte of the mask; they divide C
 constexpr int kCopiesAtOnce = 2;  // whose loads are under way together
-constexpr int64_t kFill = 1024;   // blocks that fill the largest GPUs
+constexpr int64_t kFill = 512;    // blocks that keep a large GPU busy, four a multiprocessor
 
 // V adjacent statistics from channel c on.
 template <int V>

@@ -3,107 +3,16 @@
 // For sanitizers and mutation tests: buffers are exact-size heap allocations, so that one element
 // beyond the end is caught; outputs start as NaN, so that one element left out is caught. Each
 // shape below is there for a path of the kernels. `driver small` leaves out the large ones, which
-// are slow under ThreadSanitizer. Exit status 1 and "mismatch" lines when a number is wrong.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
+// are slow under ThreadSanitizer. Exit status 1 and "mismatch" lines when a number is wrong. Here
+// are the first operators; those that are fused have a file each.
 #include <cstring>
-#include <limits>
-#include <random>
-#include <type_traits>
 
+#include "driver_support.h"
 #include "ops/abs_sum.h"
 #include "ops/bn_discrepancy.h"
 #include "ops/sign_step.h"
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-std::mt19937 generator(1);
-int mismatches = 0;
-
-template <typename T>
-T from_double(double value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return static_cast<float>(value);
-  } else if constexpr (std::is_same_v<T, __half>) {
-    return __float2half_rn(static_cast<float>(value));
-  } else {
-    return __float2bfloat16_rn(static_cast<float>(value));
-  }
-}
-
-double to_double(float value) { return value; }
-double to_double(__half value) { return __half2float(value); }
-double to_double(__nv_bfloat16 value) { return __bfloat162float(value); }
-
-template <typename T>
-constexpr fiqa::DType kDType = std::is_same_v<T, float>    ? fiqa::kFloat32
-                               : std::is_same_v<T, __half> ? fiqa::kFloat16
-                                                           : fiqa::kBFloat16;
-// Unit in the last place of 1, and what one rounding may cost.
-template <typename T>
-constexpr double kEpsilon = std::is_same_v<T, float>    ? 1.2e-7
-                            : std::is_same_v<T, __half> ? 9.8e-4
-                                                        : 7.9e-3;
-
-// An exact-size heap array. `shift` elements lie in front of it, to break 16-byte alignment.
-template <typename T>
-class Array {
- public:
-  explicit Array(int64_t size, int64_t shift = 0)
-      : size_(size),
-        memory_(static_cast<T*>(std::malloc((size + shift) * sizeof(T)))),
-        data_(memory_ + shift) {
-    fill(kNaN);
-  }
-  Array(const Array&) = delete;
-  Array& operator=(const Array&) = delete;
-  ~Array() { std::free(memory_); }
-
-  void fill(double value) {
-    for (int64_t i = 0; i < size_; ++i) data_[i] = from_double<T>(value);
-  }
-  void fill_normal(double mean, double deviation) {
-    std::normal_distribution<double> normal(mean, deviation);
-    for (int64_t i = 0; i < size_; ++i) data_[i] = from_double<T>(normal(generator));
-  }
-  void fill_positive() {
-    std::uniform_real_distribution<double> uniform(0.5, 2);
-    for (int64_t i = 0; i < size_; ++i) data_[i] = from_double<T>(uniform(generator));
-  }
-  T* data() { return data_; }
-  double operator[](int64_t i) const { return to_double(data_[i]); }
-  void set(int64_t i, double value) { data_[i] = from_double<T>(value); }
-  int64_t size() const { return size_; }
-
- private:
-  int64_t size_;
-  T* memory_;
-  T* data_;
-};
-
-void expect_close(const char* what, double got, double want, double tolerance, int64_t at) {
-  if (std::fabs(got - want) <= tolerance) return;
-  if (++mismatches <= 10) {
-    std::printf("mismatch: %s[%lld] is %.9g, expected %.9g\n", what, static_cast<long long>(at),
-                got, want);
-  }
-}
-
-void expect_launched(const char* what, int error) {
-  if (error == 0) return;
-  ++mismatches;
-  std::printf("mismatch: %s returned error %d\n", what, error);
-}
-
-struct Shape {
-  int64_t N, C, HW;
-  bool large;
-};
 
 template <typename T>
 void check_bn_discrepancy(const Shape& s, bool channels_last, bool use_std, int64_t shift) {
@@ -224,6 +133,9 @@ int main(int argc, char** argv) {
   check_all<float>(small);
   check_all<__half>(small);
   if (!small) check_all<__nv_bfloat16>(small);
+  check_bn_prelu(small);
+  check_bn_add_bn(small);
+  check_prelu_difference(small);
   std::printf("driver: %d mismatches\n", mismatches);
   return mismatches != 0;
 }

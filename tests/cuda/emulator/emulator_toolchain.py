@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sysconfig
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -20,14 +22,22 @@ CXX = os.environ.get("CXX", "g++")
 COMMON_FLAGS = ("-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-ffp-contract=off")
 KERNEL_FLAGS = ("-std=c++17", "-DFIQA_CUDA_EMU", f"-I{EMULATOR}")
 
-# Sanitizer -> (flags of the kernels, flags of the scheduler, which is never instrumented).
-SANITIZERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "none": ((), ()),
-    "address": (
-        ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-        ("-DEMU_ASAN",),
-    ),
-    "thread": (("-g", "-fsanitize=thread"), ("-DEMU_TSAN",)),
+
+class Sanitizer(NamedTuple):
+    """Flags for the kernels, for the scheduler, which is never instrumented, and for the linker."""
+
+    kernels: tuple[str, ...] = ()
+    scheduler: tuple[str, ...] = ()
+    linker: tuple[str, ...] = ()
+
+
+_ADDRESS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_THREAD = ("-g", "-fsanitize=thread")
+SANITIZERS = {
+    "none": Sanitizer(),
+    "address": Sanitizer(_ADDRESS, ("-DEMU_ASAN",), _ADDRESS),
+    "thread": Sanitizer(_THREAD, ("-DEMU_TSAN",), _THREAD),
+    "bytes": Sanitizer(_THREAD),  # see byte_counter.h
 }
 
 
@@ -87,18 +97,37 @@ def build_operator_library(cache: Path) -> Path:
     return library
 
 
-def build_driver(work: Path, sanitizer: str = "none", csrc: Path = CSRC) -> Path:
-    """The stand-alone self-checking program of driver.cpp, on the kernels under `csrc`."""
-    kernel_flags, scheduler_flags = SANITIZERS[sanitizer]
+def build_driver(
+    work: Path, sanitizer: str = "none", csrc: Path = CSRC, *, cache: Path | None = None
+) -> Path:
+    """The stand-alone self-checking program of driver*.cpp, on the kernels under `csrc`."""
+    sources = sorted(EMULATOR.glob("driver*.cpp"))
+    return build_program(f"driver_{sanitizer}", sources, work, sanitizer, csrc, cache=cache)
+
+
+def build_program(
+    name: str,
+    sources: Sequence[Path],
+    work: Path,
+    sanitizer: str = "none",
+    csrc: Path = CSRC,
+    *,
+    cache: Path | None = None,
+) -> Path:
+    """A program from `sources`, the kernels under `csrc` and the emulator.
+
+    With a `cache`, objects are kept there for other programs with the same sources.
+    """
+    flags = SANITIZERS[sanitizer]
     work.mkdir(parents=True, exist_ok=True)
     jobs: list[tuple[Path, Sequence[str]]] = [
-        (s, (*KERNEL_FLAGS, *kernel_flags)) for s in cuda_sources(csrc)
+        (source, (*KERNEL_FLAGS, *flags.kernels)) for source in (*cuda_sources(csrc), *sources)
     ]
-    jobs += [(EMULATOR / "driver.cpp", (*KERNEL_FLAGS, *kernel_flags))]
-    jobs += [(EMULATOR / "cuda_emu.cpp", (*KERNEL_FLAGS, *scheduler_flags))]
-    objects = compile_all(jobs, work, ("-O1",), csrc)
-    program = work / f"driver_{sanitizer}"
-    run_tool([CXX, *kernel_flags, *map(str, objects), "-o", str(program)])
+    uninstrumented = ["cuda_emu.cpp"] + ["byte_counter.cpp"] * (sanitizer == "bytes")
+    jobs += [(EMULATOR / name, (*KERNEL_FLAGS, *flags.scheduler)) for name in uninstrumented]
+    objects = compile_all(jobs, work, ("-O1",), csrc, cache)
+    program = work / name
+    run_tool([CXX, *flags.linker, *map(str, objects), "-o", str(program)])
     return program
 
 
@@ -107,23 +136,45 @@ def cuda_sources(csrc: Path) -> list[Path]:
 
 
 def compile_all(
-    jobs: Sequence[tuple[Path, Sequence[str]]], work: Path, flags: Sequence[str], csrc: Path
+    jobs: Sequence[tuple[Path, Sequence[str]]],
+    work: Path,
+    flags: Sequence[str],
+    csrc: Path,
+    cache: Path | None = None,
 ) -> list[Path]:
-    """Compiles each (source, its flags) into `work`, two at a time."""
+    """Compiles each (source, its flags) into `work`, or into the cache, two at a time."""
     headers = find_cuda_headers()
     if headers is None:
         raise FileNotFoundError(NO_HEADERS)
 
     def compile_one(job: tuple[Path, Sequence[str]]) -> Path:
         source, own_flags = job
-        command = [CXX, *COMMON_FLAGS, *flags, *own_flags, f"-I{csrc}", f"-isystem{headers}"]
-        command += ["-x", "c++", "-c", str(source)]
         obj = work / f"{source.name}.o"  # <op>.cpp and <op>.cu stay apart
+        command = [CXX, *COMMON_FLAGS, *flags, *own_flags]
+        kept = cache / f"{_digest_of(command, source, csrc)}.o" if cache else None
+        if kept and kept.exists():
+            return kept
+        command += [f"-I{csrc}", f"-isystem{headers}", "-x", "c++", "-c", str(source)]
         run_tool([*command, "-o", str(obj)])
-        return obj
+        if kept is None:
+            return obj
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.move(obj, kept))
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(compile_one, jobs))
+
+
+def _digest_of(command: Sequence[str], source: Path, csrc: Path) -> str:
+    """Of everything that an object depends on; only kernels include .cuh files."""
+    patterns = ("*.h", "*.cuh") if source.suffix == ".cu" else ("*.h",)
+    headers = [
+        p for folder in (csrc, EMULATOR) for glob in patterns for p in sorted(folder.rglob(glob))
+    ]
+    digest = hashlib.sha256(repr(command).encode())
+    for path in (source, *headers):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:24]
 
 
 def run_tool(command: Sequence[str]) -> str:
