@@ -23,6 +23,13 @@ DropoutCopies checked(const Tensor& x, const Tensor& sample, int64_t seed, int64
                   kOp, ": expected seed >= 0, and stream and threshold in [0, 2^32)");
   STD_TORCH_CHECK(out.size(1) * x.size(1) < 4 * limit, kOp,
                   ": expected T * F below 2^34, got T=", out.size(1), ", F=", x.size(1));
+  for (const void* p : {x.const_data_ptr(), out.const_data_ptr()}) {
+    const int64_t quad = 4 * (x.scalar_type() == ScalarType::Double  ? 8
+                              : x.scalar_type() == ScalarType::Float ? 4
+                                                                     : 2);
+    STD_TORCH_CHECK(reinterpret_cast<uintptr_t>(p) % quad == 0, kOp,
+                    ": expected x and out at addresses of whole quads of elements; clone a slice");
+  }
   DropoutCopies a{};
   a.x = x.const_data_ptr();
   a.sample = data<const int64_t>(sample);

@@ -35,9 +35,12 @@ def dropout_copies(
     if not _extension.is_available():
         dropout_copies_reference(x, samples, probability, seed, stream, out)
         return out
+    x = x.contiguous()
+    if x.storage_offset() % 4:
+        x = x.clone()  # the kernels move four elements at a time
     keys = torch.from_numpy(samples.view("int64")).to(x.device)
     torch.ops.fiqa_fast.dropout_copies(
-        x.contiguous(), keys, seed, int(stream), _threshold(probability), out
+        x, keys, seed, int(stream), _threshold(probability), out
     )
     return out
 

@@ -321,4 +321,29 @@ PRELU_DIFFERENCE = (
         "(bits >> v & 1) == 0 ? grad",
     ),
 )
-FUSED_MUTATIONS = (*TILE, *MOMENTS_AND_SUMS, *BN_PRELU, *BN_ADD_BN, *PRELU_DIFFERENCE)
+DROPOUT_COPIES = (
+    Mutation(
+        "every sample draws for the first",
+        "dropout_copies.cu",
+        "static_cast<uint64_t>(sample[n])",
+        "static_cast<uint64_t>(sample[0])",
+    ),
+    Mutation("threads beyond the end", "dropout_copies.cu", "if (quad >= quads) return;", ""),
+    Mutation("the threshold itself is dropped", "dropout_copies.cu", ">= threshold", "> threshold"),
+    Mutation(
+        "copies read on beyond the features",
+        "dropout_copies.cu",
+        "quad % quads_of_features",
+        "quad",
+    ),
+    Mutation("one word for four features", "dropout_copies.cu", "block.word[i]", "block.word[0]"),
+    Mutation(
+        "the last part of a block is left out",
+        "dropout_copies.cu",
+        "(quads + kBlock - 1) / kBlock",
+        "quads / kBlock",
+    ),
+)
+FUSED_MUTATIONS = (
+    *TILE, *MOMENTS_AND_SUMS, *BN_PRELU, *BN_ADD_BN, *PRELU_DIFFERENCE, *DROPOUT_COPIES,
+)  # fmt: skip

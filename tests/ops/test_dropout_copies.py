@@ -47,6 +47,20 @@ def test_a_sample_does_not_see_the_others() -> None:
     assert none.shape == (0, 4, 64)
 
 
+def test_a_slice_at_any_place() -> None:
+    x, samples = torch.randn(1 + 2 * 36), np.array([1, 2], dtype=np.uint64)
+    sliced, whole = x[1:].reshape(2, 36), x[1:].clone().reshape(2, 36)
+    found, expected = (
+        dropout_copies(v, samples, 3, 0.4, seed=1, stream=Stream.SER_FIQ_MASKS)
+        for v in (sliced, whole)
+    )
+    assert torch.equal(found, expected)
+    with pytest.raises(RuntimeError, match="whole quads of elements; clone a slice"):
+        ops.dropout_copies(
+            sliced, torch.zeros(2, dtype=torch.int64), 0, 2, 5, torch.empty(2, 3, 36)
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

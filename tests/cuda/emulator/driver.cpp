@@ -136,6 +136,7 @@ int main(int argc, char** argv) {
   check_bn_prelu(small);
   check_bn_add_bn(small);
   check_prelu_difference(small);
+  check_dropout_copies(small);
   std::printf("driver: %d mismatches\n", mismatches);
   return mismatches != 0;
 }

@@ -166,3 +166,4 @@ void expect_abs_sums(const char* what, const Array<float>& got, const Shape& s,
 void check_bn_prelu(bool small);
 void check_bn_add_bn(bool small);
 void check_prelu_difference(bool small);
+void check_dropout_copies(bool small);
