@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from fiqa_fast.backbones.activation_ranges import ActivationRanges
 from fiqa_fast.backbones.input import InputSpec
 from fiqa_fast.backbones.layers.heads import QualityHead
 from fiqa_fast.backbones.layers.units import BatchNormObserver, Stage
 
 PRECISIONS = {
+    "int8": torch.bfloat16,  # of activations between convolutions; see `Backbone.prepare`
     "float64": torch.float64,
     "float32": torch.float32,
     "bf16": torch.bfloat16,
@@ -62,6 +64,8 @@ class Backbone(nn.Module, ABC):
         weights_sha256: digest of the file the weights came from.
         bn_statistics: where the running statistics of the BatchNorm layers come from: "training",
             "none" (folded, or an affine map only), or how they were re-estimated.
+        activation_ranges: of its convolutions' inputs, which the precision "int8" needs; None: they
+            were not measured.
         precision: key of PRECISIONS.
     """
 
@@ -74,6 +78,7 @@ class Backbone(nn.Module, ABC):
         self.head: QualityHead | None = None
         self.weights_sha256 = ""
         self.bn_statistics = "training"
+        self.activation_ranges: ActivationRanges | None = None
         self.precision = "float32"
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -127,9 +132,11 @@ class Backbone(nn.Module, ABC):
         """Freezes the network, moves it, and converts it in place.
 
         In bf16 and fp16 the BatchNorm layers and the head stay float32: they cost nothing, and
-        decide GraFIQs' loss and the learned scores.
+        decide GraFIQs' loss and the learned scores. In int8 all parameters do: the fused passes,
+        which alone run in it, make their own of them.
         """
         self.precision = precision
+        stored = torch.float32 if precision == "int8" else self.dtype
         self.requires_grad_(False).eval().to(device)
         head = set() if self.head is None else set(self.head.modules())
         for module in self.modules():
@@ -137,9 +144,9 @@ class Backbone(nn.Module, ABC):
             if stays and precision in ("bf16", "fp16"):
                 continue
             for name, parameter in module.named_parameters(recurse=False):
-                converted = nn.Parameter(parameter.to(self.dtype), requires_grad=False)
+                converted = nn.Parameter(parameter.to(stored), requires_grad=False)
                 setattr(module, name, converted)
             for name, buffer in module.named_buffers(recurse=False):
                 if buffer.is_floating_point():
-                    setattr(module, name, buffer.to(self.dtype))
+                    setattr(module, name, buffer.to(stored))
         return self

@@ -7,7 +7,6 @@ rewritten so that the network computes what it did before.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.backbones.measured_crops import MeasuredCrops
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.images.pixels import check_pixels
-from fiqa_fast.types import CROP_SIZE_PX, UInt8Array
+from fiqa_fast.types import UInt8Array
 
 _DIGEST_CHARACTERS = 8
 
@@ -69,23 +68,19 @@ def estimate_statistics(backbone: Backbone, crops: Iterable[UInt8Array]) -> Batc
             f" {backbone.spec.name}, which has none; choose another network"
         )
     moments = {bn: _Moments(bn) for bn in backbone.batch_norms}
-    digests = []
+    seen = MeasuredCrops("batch norm statistics", backbone)
     with torch.no_grad():
-        for crop in crops:
-            _check_crop(crop)
-            digests.append(hashlib.sha256(crop.tobytes()).digest())
-            batch = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].to(backbone.device)
-            pixels = backbone.normalise(backbone.spec.input.fitted(batch))
+        for pixels in seen.inputs(crops):
             backbone.trunk(pixels, lambda bn, x: moments[bn].add(x))
-    if len(digests) < 2:
+    if seen.count < 2:
         raise InvalidArgumentError(
-            f"batch norm statistics: expected at least 2 crops, got {len(digests)}; give more faces"
+            f"batch norm statistics: expected at least 2 crops, got {seen.count}; give more faces"
         )
     return BatchNormStatistics(
         tuple(m.mean for m in moments.values()),
         tuple(m.squares / m.count for m in moments.values()),
-        len(digests),
-        hashlib.sha256(b"".join(sorted(digests))).hexdigest(),
+        seen.count,
+        seen.sha256,
     )
 
 
@@ -133,12 +128,3 @@ class _Moments:
         self.mean = self.mean + difference * (count / total)
         self.squares = self.squares + squares + difference**2 * (self.count * count / total)
         self.count = total
-
-
-def _check_crop(crop: UInt8Array) -> None:
-    check_pixels("batch norm statistics", crop)
-    if crop.shape[:2] != (CROP_SIZE_PX, CROP_SIZE_PX):
-        raise InvalidArgumentError(
-            f"batch norm statistics: expected crops of {CROP_SIZE_PX}x{CROP_SIZE_PX} pixels, got"
-            f" {list(crop.shape)}; align or resize the faces first (fiqa_fast.images)"
-        )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.version import __version__
+
+if TYPE_CHECKING:
+    from fiqa_fast.backbones.base import Backbone
 
 NETWORK = "fiqa_fast.network"
 BN_STATISTICS = "fiqa_fast.bn_statistics"
+ACTIVATION_RANGES = "fiqa_fast.activation_ranges"
 INPUT = "fiqa_fast.input"
 HEAD = "fiqa_fast.head"
 LICENCE = "fiqa_fast.licence"
@@ -25,7 +29,10 @@ def describe(backbone: Backbone) -> dict[str, str]:
 
     `NETWORK` and `BN_STATISTICS` decide how the file is loaded again; the rest is for people.
     """
+    ranges = backbone.activation_ranges
+    measured = {} if ranges is None else {ACTIVATION_RANGES: ranges.origin}
     return {
+        **measured,
         NETWORK: backbone.spec.name,
         INPUT: str(backbone.spec.input),
         HEAD: backbone.head.kind if backbone.head else "none",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fiqa_fast.backbones import checkpoint_metadata
+from fiqa_fast.backbones.activation_ranges import check_ranges, take_ranges
 from fiqa_fast.backbones.base import Backbone, BackboneSpec
 from fiqa_fast.backbones.checkpoint_differences import COUNTER, compare
 from fiqa_fast.backbones.checkpoint_parts import CheckpointParts, take_apart
@@ -93,6 +94,7 @@ def network_of(file: WeightsFile, network: str | None = None) -> Backbone:
     """Builds the network whose tensors a file holds; `load_checkpoint` for a file already read."""
     stated = file.metadata.get(checkpoint_metadata.NETWORK)
     wanted = network or stated
+    file, ranges = take_ranges(file)
     parts = take_apart(file)
     found = _recognised(parts, wanted)
     if found is None:
@@ -105,6 +107,9 @@ def network_of(file: WeightsFile, network: str | None = None) -> Backbone:
                 f" {backbone.spec.name}; leave out the network's name, or bring the other file"
             )
     _fill(backbone, {**parts.beside, **tensors}, file)
+    if ranges is not None:
+        check_ranges(backbone, ranges, file)
+    backbone.activation_ranges = ranges
     backbone.weights_sha256 = file.sha256
     backbone.bn_statistics = file.metadata.get(
         checkpoint_metadata.BN_STATISTICS, backbone.bn_statistics
@@ -115,6 +120,12 @@ def network_of(file: WeightsFile, network: str | None = None) -> Backbone:
 def official_state_dict(backbone: Backbone) -> dict[str, Tensor]:
     """The tensors of a network and its head under the names of the released files."""
     return {name.removeprefix("head."): t for name, t in backbone.state_dict().items()}
+
+
+def tensors_to_write(backbone: Backbone) -> dict[str, Tensor]:
+    """Everything that a file needs to give the network again, with its activation ranges."""
+    ranges = backbone.activation_ranges
+    return official_state_dict(backbone) | ({} if ranges is None else ranges.tensors)
 
 
 def _recognised(

@@ -38,7 +38,8 @@ def load_backbone(
         name: one of `list_backbones()`. None: whatever `weights` holds, or, without them, "sface".
         weights: a weights file, see `load_checkpoint`; None takes the packaged default, which only
             some networks have.
-        precision: "auto" (float32, the reference), "float32", "float64", "bf16" or "fp16".
+        precision: "auto" (float32, the reference), "float32", "float64", "bf16", "fp16" or "int8"
+            (for methods that say so, with weights that `fiqa-fast weights calibrate-int8` made).
         device: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:N".
 
     Returns:

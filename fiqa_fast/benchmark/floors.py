@@ -54,7 +54,7 @@ def matrix_product(device: torch.device, precision: str) -> MatrixProduct:
 
     Args:
         device: where it runs.
-        precision: a key of `PRECISIONS`, or "int8".
+        precision: a key of `PRECISIONS`.
 
     Raises:
         InvalidArgumentError: another precision.
@@ -71,7 +71,7 @@ def matrix_product(device: torch.device, precision: str) -> MatrixProduct:
         return MatrixProduct(multiply_integers, flops)
     if precision not in PRECISIONS:
         raise InvalidArgumentError(
-            f"benchmark: expected precision to be one of {', '.join(PRECISIONS)}, int8,"
+            f"benchmark: expected precision to be one of {', '.join(PRECISIONS)},"
             f" got {precision!r}; choose one of them"
         )
     matrix = torch.randn(rows, rows, device=device).to(PRECISIONS[precision])
@@ -107,7 +107,7 @@ def floor_precision(precision: str, rates: MachineRates) -> str:
     """
     if precision != "auto":
         return precision
-    floating = {p: rate for p, rate in rates.flops_per_s.items() if p in PRECISIONS}
+    floating = {p: rate for p, rate in rates.flops_per_s.items() if p != "int8"}
     return max(floating, key=floating.__getitem__)
 
 

@@ -77,7 +77,7 @@ def score(
         ),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="auto, float32 (the reference), float64, bf16 or fp16.")
+        str, typer.Option(help="auto, float32 (the reference), float64, bf16, fp16 or int8.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     engine: Annotated[

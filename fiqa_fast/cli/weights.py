@@ -15,10 +15,11 @@ from rich.progress import track
 from fiqa_fast.backbones import checkpoint_metadata
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.batch_norm_statistics import estimate_statistics, replace_statistics
-from fiqa_fast.backbones.checkpoints import network_of, official_state_dict
+from fiqa_fast.backbones.checkpoints import network_of, tensors_to_write
 from fiqa_fast.backbones.registry import list_backbones, load_backbone
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.errors import FiqaError, InvalidArgumentError, ResultsError, WeightsError
+from fiqa_fast.fused.activation_ranges import measure_ranges
 from fiqa_fast.images.detect import YuNetDetector
 from fiqa_fast.images.sources import find_images
 from fiqa_fast.pipeline import FaceFinder
@@ -32,7 +33,7 @@ _SHOWN_TENSORS, _SHOWN_TEXT = 12, 200  # tensors; characters
 
 weights = typer.Typer(
     name="weights",
-    help="Look into weights files, convert them, re-estimate BatchNorm statistics.",
+    help="Look into weights files, convert them, measure what methods and precisions need.",
     no_args_is_help=True,
 )
 
@@ -41,6 +42,19 @@ _Network = Annotated[
     typer.Option("--network", help="What the file holds, where it does not show it itself."),
 ]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file to be written.")]
+_FileOrName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK", help="A weights file, or the name of a network with packaged weights."
+    ),
+]
+_Faces = Annotated[
+    list[str], typer.Argument(help="Photographs or crops: folders, files, patterns, lists.")
+]
+_Out = Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")]
+_Aligned = Annotated[
+    bool, typer.Option("--aligned", help="Take images as aligned crops; no face detection.")
+]
 
 
 @weights.command()
@@ -96,27 +110,17 @@ def convert(
         metadata[checkpoint_metadata.LICENCE] = licence
     if source is not None:
         metadata[checkpoint_metadata.SOURCE] = source
-    safetensors_file.write(out, official_state_dict(backbone), metadata)
+    safetensors_file.write(out, tensors_to_write(backbone), metadata)
     typer.echo(f"wrote {out}: {backbone.spec.name}")
 
 
 @weights.command("calibrate-bn")
 def calibrate_bn(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="NETWORK",
-            help="A weights file, or the name of a network with packaged weights.",
-        ),
-    ],
-    faces: Annotated[
-        list[str], typer.Argument(help="Photographs or crops: folders, files, patterns, lists.")
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")],
+    file: _FileOrName,
+    faces: _Faces,
+    out: _Out,
     network: _Network = None,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="Take images as aligned crops; no face detection.")
-    ] = False,
+    aligned: _Aligned = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Re-estimate the running statistics of all BatchNorm layers over faces.
@@ -126,18 +130,46 @@ def calibrate_bn(
     """
     _check_name(network)
     _check_out(out, overwrite)
-    origin: dict[str, str] = {}
-    if file in _names():
-        backbone = load_backbone(file)
-    else:
-        content = read_weights(Path(file))
-        backbone = network_of(content, network)
-        origin = _origin(content)
+    backbone, origin = _load(file, network)
     statistics = estimate_statistics(backbone, _crops(faces, aligned=aligned))
     replace_statistics(backbone, statistics)
-    metadata = checkpoint_metadata.describe(backbone) | origin
-    safetensors_file.write(out, official_state_dict(backbone), metadata)
+    _write(out, backbone, origin)
     typer.echo(f"wrote {out}: {backbone.spec.name}, BatchNorm statistics {statistics}")
+
+
+@weights.command("calibrate-int8")
+def calibrate_int8(
+    file: _FileOrName,
+    faces: _Faces,
+    out: _Out,
+    network: _Network = None,
+    aligned: _Aligned = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Measure over faces how large a network's activations get, for --precision int8.
+
+    The network stays what it was. What the faces do not reach is cut off in int8: give dozens of
+    them, as different as those that will be scored, bad ones among them.
+    """
+    _check_name(network)
+    _check_out(out, overwrite)
+    backbone, origin = _load(file, network)
+    backbone.activation_ranges = measure_ranges(backbone, _crops(faces, aligned=aligned))
+    _write(out, backbone, origin)
+    typer.echo(f"wrote {out}: {backbone.spec.name}, ranges of {backbone.activation_ranges}")
+
+
+def _load(file: str, network: str | None) -> tuple[Backbone, dict[str, str]]:
+    """The network of a file or of that name, and metadata about where it comes from."""
+    if file in _names():
+        return load_backbone(file), {}
+    content = read_weights(Path(file))
+    return network_of(content, network), _origin(content)
+
+
+def _write(out: Path, backbone: Backbone, origin: dict[str, str]) -> None:
+    metadata = checkpoint_metadata.describe(backbone) | origin
+    safetensors_file.write(out, tensors_to_write(backbone), metadata)
 
 
 def _names() -> list[str]:
@@ -197,6 +229,8 @@ def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:
     for tap, layer in spec.taps.items():
         yield f"tap {tap}", layer
     yield "BatchNorm2d", f"{len(backbone.batch_norms)} layers, statistics: {backbone.bn_statistics}"
+    ranges = backbone.activation_ranges
+    yield "int8", "not calibrated" if ranges is None else f"ranges of {ranges}"
     yield "head", backbone.head.kind if backbone.head else "none"
     yield "licence", spec.licence
     runs = []

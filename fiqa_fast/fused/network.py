@@ -13,6 +13,8 @@ from fiqa_fast.backbones.families.iresnet import ResidualUnit
 from fiqa_fast.backbones.layers.units import BatchNormUnit, ConvUnit, Stage, StageRunner
 from fiqa_fast.fused.convolution import Size, is_plain
 from fiqa_fast.fused.embedding import FusedEmbedding
+from fiqa_fast.fused.quantisation import input_ranges
+from fiqa_fast.fused.quantised_units import QuantisedConvUnit, QuantisedResidualUnit, Ranges
 from fiqa_fast.fused.statistics import StatisticsTable
 from fiqa_fast.fused.units import (
     Activation,
@@ -81,9 +83,10 @@ class FusedNetwork:
         self.stage_ends: list[int] = []
         layers, pixels, column = [], [], 0
         self._stages = backbone.stages
+        ranges = input_ranges(backbone)
         for stage in backbone.stages:
             for unit in stage:
-                fused = _fused(unit, size, dtypes, column)
+                fused = _fused(unit, size, dtypes, column, ranges)
                 for layer, area in fused.batch_norms:
                     layers.append(layer)
                     pixels.append(area)
@@ -92,7 +95,7 @@ class FusedNetwork:
                 self.units.append(fused)
             self.stage_ends.append(len(self.units))
         for one, next_one in pairwise(self.units):
-            one.following = next_one.leading
+            one.following = None if next_one.normalises_itself else next_one.leading
         self.statistics = StatisticsTable(layers, pixels, len(backbone.batch_norms))
         if backbone.embedding_layers is None:
             raise NotImplementedError("a fused network without embedding; see why_not_fusable")
@@ -152,10 +155,14 @@ def why_not_fusable(backbone: Backbone) -> str:
     return ""
 
 
-def _fused(unit: object, size: Size, dtypes: Dtypes, column: int) -> FusedUnit:
+def _fused(unit: object, size: Size, dtypes: Dtypes, column: int, ranges: Ranges) -> FusedUnit:
     if isinstance(unit, ConvUnit):
+        if unit.conv in ranges:
+            return QuantisedConvUnit(unit, size, dtypes, column, ranges)
         return FusedConvUnit(unit, size, dtypes, column)
     if isinstance(unit, ResidualUnit):
+        if unit.conv1 in ranges:
+            return QuantisedResidualUnit(unit, size, dtypes, column, ranges)
         return FusedResidualUnit(unit, size, dtypes, column)
     if isinstance(unit, BatchNormUnit):
         return FusedBatchNormUnit(unit, size, dtypes, column)

@@ -108,6 +108,52 @@ class PackedTransposedConvolution:
         total.add_(self(x))
 
 
+def multiplies_int8() -> bool:
+    """Whether oneDNN adds up products of 8-bit integers exactly on this CPU.
+
+    Without VNNI it does so in 16 bits, which overflow.
+    """
+    is_available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_available and bool(torch.cpu._is_vnni_supported())
+
+
+class PackedInt8Convolution:
+    """A convolution of integers without bias and groups on channels_last memory.
+
+    Args:
+        weight: int8 [C', C, k, k].
+        steps: float32 [C'], multiply the sums of products.
+        zero: the integer that stands for 0 in the input, and in the padding around it.
+        stride: of both axes.
+        padding: of both axes.
+        input_size: height and width of the images that it will see.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        steps: Tensor,
+        zero: int,
+        stride: int,
+        padding: int,
+        input_size: tuple[int, int],
+    ) -> None:
+        self._steps, self._zero = steps, zero
+        self._zeros = torch.zeros(len(steps), dtype=torch.int32)
+        self._geometry = (stride, stride), (padding, padding), (1, 1), 1
+        self._weight: Tensor = torch.ops.onednn.qconv_prepack(
+            weight, steps, 1.0, zero, *self._geometry, (8, weight.shape[1], *input_size)
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """uint8 [N, C, H, W] -> bf16 [N, C', H', W']: rounded once, from exact sums."""
+        y: Tensor = torch.ops.onednn.qconv_pointwise(
+            x, 1.0, self._zero, self._weight, self._steps, self._zeros, None, *self._geometry,
+            1.0, 0, torch.bfloat16, "none", [], "",
+        )  # fmt: skip
+        return y
+
+
 def packed_linear(weight: Tensor) -> Tensor:
     """Weights [D, F] in the layout that `multiply` wants."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 8)

@@ -82,13 +82,15 @@ class FusedUnit(ABC):
 
     Attributes:
         leading: the BatchNorm layer that it begins with, if it does.
-        following: the one that the next unit begins with.
+        following: the one that the next unit begins with, unless that applies it itself.
+        normalises_itself: whether it applies its leading layer itself.
         batch_norms: (layer, H * W of its input) in the order of the pass.
         output_size: height and width of y.
     """
 
     leading: FusedBatchNorm | None = None
     following: FusedBatchNorm | None = None
+    normalises_itself: bool = False
     batch_norms: list[tuple[FusedBatchNorm, int]]
     output_size: Size
 

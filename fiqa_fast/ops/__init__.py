@@ -6,6 +6,7 @@ from fiqa_fast.ops.bn_discrepancy import bn_discrepancy
 from fiqa_fast.ops.bn_prelu import bn_prelu, bn_prelu_backward
 from fiqa_fast.ops.dropout_copies import dropout_copies
 from fiqa_fast.ops.prelu_difference import prelu_difference, prelu_difference_backward
+from fiqa_fast.ops.quantize import quantize
 from fiqa_fast.ops.sign_step import sign_step
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "dropout_copies",
     "prelu_difference",
     "prelu_difference_backward",
+    "quantize",
     "sign_step",
 ]

@@ -39,9 +39,7 @@ def dropout_copies(
     if x.storage_offset() % 4:
         x = x.clone()  # the kernels move four elements at a time
     keys = torch.from_numpy(samples.view("int64")).to(x.device)
-    torch.ops.fiqa_fast.dropout_copies(
-        x, keys, seed, int(stream), _threshold(probability), out
-    )
+    torch.ops.fiqa_fast.dropout_copies(x, keys, seed, int(stream), _threshold(probability), out)
     return out
 
 

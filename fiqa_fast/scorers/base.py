@@ -15,10 +15,13 @@ from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.scorers.crops import Crops, as_crop_tensor
 from fiqa_fast.scorers.evaluation import evaluate_together, modes_of_scoring
+from fiqa_fast.scorers.int8 import require_int8
 from fiqa_fast.scorers.passes import Passes, resolve_engine
 from fiqa_fast.types import CROP_SIZE_PX
 
 VARIANTS = ("official", "paper")
+PRECISIONS_OF_FORWARD_PASSES = ("float32", "float64", "bf16", "fp16", "int8")
+"""Of methods that need the network's activations or embeddings only."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ class Scorer(ABC):
         pass_engine: the one of the two that runs the network.
 
     Raises:
-        InvalidArgumentError: a variant, output, seed or engine that does not exist, or a precision
-            in which the method is not exact enough.
+        InvalidArgumentError: a variant, output, seed or engine that does not exist, a precision in
+            which the method is not exact enough, or int8 without activation ranges.
         UnavailableError: the engine cannot run the method on this network.
     """
 
@@ -130,6 +133,8 @@ class Scorer(ABC):
                 f"{name}: expected precision to be one of {', '.join(self._precisions)},"
                 f" got {backbone.precision!r}; the method loses its signal in that arithmetic"
             )
+        if backbone.precision == "int8":
+            require_int8(name, backbone, self.pass_engine)
         if not (isinstance(seed, int) and 0 <= seed < 2**63):
             raise InvalidArgumentError(
                 f"{name}: expected a whole number 0 <= seed < 2**63, got {seed!r}; choose another"

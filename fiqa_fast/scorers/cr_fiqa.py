@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fiqa_fast.scorers.base import ScorerSpec
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, ScorerSpec
 from fiqa_fast.scorers.learned import LearnedScorer
 
 
@@ -29,6 +29,7 @@ class CrFiqa(LearnedScorer):
         higher_is_better=True,
         needs=("head of CR-FIQA",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         networks=("iresnet50", "iresnet100"),
         weights="32572backbone.pth (S), 181952backbone.pth (L)",
         licence="CC BY-NC 4.0",

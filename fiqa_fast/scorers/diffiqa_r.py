@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fiqa_fast.scorers.base import ScorerSpec
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, ScorerSpec
 from fiqa_fast.scorers.learned import LearnedScorer
 
 
@@ -25,6 +25,7 @@ class DifFiqaR(LearnedScorer):
         higher_is_better=True,
         needs=("head of DifFIQA(R)",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         networks=("iresnet100",),
         weights="the weights of DifFIQA(R) that the authors' repository links to",
         licence="no licence stated by its authors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fiqa_fast.scorers.base import ScorerSpec
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, ScorerSpec
 from fiqa_fast.scorers.learned import LearnedScorer
 
 
@@ -25,6 +25,7 @@ class EDifFiqa(LearnedScorer):
         higher_is_better=True,
         needs=("head of eDifFIQA",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         networks=("iresnet100", "iresnet50", "iresnet18", "mobilefacenet"),
         weights="ediffiqaL.pth (iresnet100), M (iresnet50), S (iresnet18), T (mobilefacenet)",
         licence="CC BY 4.0 (T, in the OpenCV Zoo); the authors state none for the others",

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
-from fiqa_fast.scorers.base import Scorer, ScorerSpec, require_embedding, working
+from fiqa_fast.scorers.base import (
+    PRECISIONS_OF_FORWARD_PASSES,
+    Scorer,
+    ScorerSpec,
+    require_embedding,
+    working,
+)
 
 
 class EmbeddingNorm(Scorer):
@@ -27,6 +33,7 @@ class EmbeddingNorm(Scorer):
         higher_is_better=True,
         needs=("embedding",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         weights="any",
         licence="that of the file",
     )

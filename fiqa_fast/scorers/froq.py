@@ -11,7 +11,7 @@ from torch import Tensor
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, Scorer, ScorerOptions, ScorerSpec
 
 _TAPS = ("b1", "b2", "b3", "b4")
 
@@ -55,6 +55,7 @@ class Froq(Scorer):
         default_output="score",
         higher_is_better=True,
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         weights="any",
         licence="that of the file",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fiqa_fast.scorers.base import ScorerSpec
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, ScorerSpec
 from fiqa_fast.scorers.learned import LearnedScorer
 
 
@@ -26,6 +26,7 @@ class LabelRegressor(LearnedScorer):
         higher_is_better=True,
         needs=("head of the regressor",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         networks=("iresnet100",),
         weights="a file of your own training, with the authors' names (base_model.*, regressor.*)",
         licence="yours, within that of the network it started from",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fiqa_fast.backbones.forward_pass import ForwardPass
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.scorers.base import Scorer, ScorerSpec, working
+from fiqa_fast.scorers.base import PRECISIONS_OF_FORWARD_PASSES, Scorer, ScorerSpec, working
 
 _NETWORKS = "magface-"
 
@@ -34,6 +34,7 @@ class MagFace(Scorer):
         higher_is_better=True,
         needs=("network of MagFace",),
         variants=(),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         networks=("magface-iresnet100", "magface-iresnet50", "magface-iresnet18"),
         weights="magface_epoch_00025.pth (iresnet100)",
         licence="MIT; trained on MS1MV2, which is for research only",

@@ -136,8 +136,9 @@ def create_scorer(
             or "none" for methods that use no network.
         weights: the network's weights file; None takes the packaged default, which only SFace has.
         variant: "official" (what published tables used) or "paper", where the two differ.
-        precision: "float32" (the reference), "float64", "bf16", "fp16", or "auto": the fastest one
-            in which every named method keeps its order within the published bound on networks of
+        precision: "float32" (the reference), "float64", "bf16", "fp16", "int8" (on CPUs, with
+            weights from `fiqa-fast weights calibrate-int8`), or "auto": the fastest floating one in
+            which every named method keeps its order within the published bound on networks of
             that kind (`fiqa_fast.precision`); float32 for the packaged weights, since calibrations
             hold for it.
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".

@@ -14,7 +14,14 @@ from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.fused.forward_pass import FusedForwardPass
 from fiqa_fast.noise import Stream, sample_keys
 from fiqa_fast.ops.dropout_copies import dropout_copies
-from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding, working
+from fiqa_fast.scorers.base import (
+    PRECISIONS_OF_FORWARD_PASSES,
+    Scorer,
+    ScorerOptions,
+    ScorerSpec,
+    require_embedding,
+    working,
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class SerFiq(Scorer):
         default_output="score",
         higher_is_better=True,
         needs=("embedding", "dropout"),
+        precisions=PRECISIONS_OF_FORWARD_PASSES,
         weights="any; the paper's is an ArcFace iresnet100",
         licence="that of the file; the paper's is for research only",
         proof="official",
