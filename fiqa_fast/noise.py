@@ -66,6 +66,15 @@ def uniform(seed: int, stream: Stream, samples: UInt64Array, count: int) -> Tens
     return torch.from_numpy(uniform_reference(seed, stream, samples, count))
 
 
+def uniform_on(
+    device: torch.device, seed: int, stream: Stream, samples: UInt64Array, count: int
+) -> Tensor:
+    """As `uniform`, to the bit, drawn on a device: on a GPU by torch's own operators."""
+    if device.type == "cpu":
+        return uniform(seed, stream, samples, count)
+    return _uniform_by_torch(device, seed, stream, samples, count)
+
+
 def normal(seed: int, stream: Stream, samples: UInt64Array, count: int) -> Tensor:
     """Draws `count` standard normal numbers for each sample.
 
@@ -104,6 +113,32 @@ def uniform_reference(seed: int, stream: int, samples: UInt64Array, count: int) 
     words = np.stack(philox_4x32(counter, (seed & 0xFFFFFFFF, seed >> 32)), axis=-1)
     uniforms = (words >> np.uint64(8)).astype(np.float32) * np.float32(2.0**-24)
     return uniforms.reshape(len(samples), 4 * blocks)[:, :count]
+
+
+def _uniform_by_torch(
+    device: torch.device, seed: int, stream: Stream, samples: UInt64Array, count: int
+) -> Tensor:
+    """Philox in int64: a product of 32-bit words is put together from 16-bit halves."""
+    word, blocks = 0xFFFFFFFF, -(-count // 4)
+    keys = torch.from_numpy(samples.view(np.int64)).to(device)[:, None]
+    c0 = torch.arange(blocks, device=device).expand(len(samples), blocks)
+    c1 = torch.full_like(c0, int(stream))
+    c2, c3 = (keys & word).expand_as(c0), ((keys >> 32) & word).expand_as(c0)
+    key0, key1 = seed & word, seed >> 32
+    multiplier0, multiplier1 = (int(m) for m in _MULTIPLIERS)
+
+    def product(m: int, w: Tensor) -> tuple[Tensor, Tensor]:
+        """High and low word of m * w."""
+        low, high = m * (w & 0xFFFF), m * (w >> 16)
+        middle = high + (low >> 16)
+        return middle >> 16, ((middle & 0xFFFF) << 16) | (low & 0xFFFF)
+
+    for _ in range(_ROUNDS):
+        (a_high, a_low), (b_high, b_low) = product(multiplier0, c0), product(multiplier1, c2)
+        c0, c1, c2, c3 = b_high ^ c1 ^ key0, b_low, a_high ^ c3 ^ key1, a_low
+        key0, key1 = (key0 + _KEY_STEPS[0]) & word, (key1 + _KEY_STEPS[1]) & word
+    words = torch.stack([c0, c1, c2, c3], -1).reshape(len(samples), -1)[:, :count]
+    return (words >> 8).float() * 2.0**-24
 
 
 def philox_4x32(counter: Words, key: tuple[int, int]) -> Words:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fiqa_fast import _extension
+from fiqa_fast import _extension, noise
 from fiqa_fast.noise import (
     Stream,
     normal,
@@ -131,3 +131,15 @@ def test_bad_arguments_of_the_compiled_generator():
         _extension.host.philox_uniform(0, 0, np.zeros((1, 1), np.uint64), 4)
     with pytest.raises(ValueError, match="count"):
         _extension.host.philox_uniform(0, 0, np.zeros(1, np.uint64), -1)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**63 - 1])
+@pytest.mark.parametrize("count", [1, 4, 10, 4099])
+def test_drawing_by_torch_gives_the_same_bits(seed, count):
+    """What runs on a GPU, here on the CPU."""
+    samples = np.array([0, 5, 2**64 - 7], dtype=np.uint64)
+    expected = uniform(seed, Stream.FACEQAN_NOISE, samples, count)
+    cpu = torch.device("cpu")
+    found = noise._uniform_by_torch(cpu, seed, Stream.FACEQAN_NOISE, samples, count)
+    assert torch.equal(found, expected)
+    assert torch.equal(noise.uniform_on(cpu, seed, Stream.FACEQAN_NOISE, samples, count), expected)

@@ -14,7 +14,7 @@ from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.fused.cuda_graph import CapturedFunction
 from fiqa_fast.fused.difference import DifferencePass
 from fiqa_fast.fused.network import fused_network
-from fiqa_fast.noise import Stream, sample_keys, uniform
+from fiqa_fast.noise import Stream, sample_keys, uniform_on
 from fiqa_fast.ops.sign_step import sign_step
 from fiqa_fast.precision import is_within_bound
 from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding
@@ -159,7 +159,8 @@ class FaceQAN(Scorer):
         """Uniform in [-eps, eps), keyed by each crop's pixels: [n, k, 3, H, W]."""
         shape = (len(crops), self.options.k, *crops.shape[1:])
         count = self.options.k * crops[0].numel()
-        draws = uniform(self.seed, Stream.FACEQAN_NOISE, sample_keys(crops), count)
+        keys = sample_keys(crops)
+        draws = uniform_on(self.backbone.device, self.seed, Stream.FACEQAN_NOISE, keys, count)
         return ((2 * draws - 1) * self.options.eps).reshape(shape)
 
     def quality(self, similarities: Tensor, mirror_similarity: Tensor) -> Tensor:
