@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from fiqa_fast import _extension
-from fiqa_fast.ops.fused import NONE, per_channel, sum_magnitudes, write_moments
+from fiqa_fast.ops.fused import (
+    NONE,
+    outputs_are_arguments,
+    per_channel,
+    sum_magnitudes,
+    write_moments,
+)
 
 
 def bn_add_bn(
@@ -173,10 +179,6 @@ def _terms(x: Tensor, terms: Tensor, dtype: torch.dtype) -> Tensor | float:
     return added
 
 
-def _nothing(*arguments: Tensor) -> None:
-    """The outputs are arguments."""
-
-
 if _extension.is_available():
-    torch.library.register_fake("fiqa_fast::bn_add_bn", _nothing)
-    torch.library.register_fake("fiqa_fast::bn_add_bn_backward", _nothing)
+    torch.library.register_fake("fiqa_fast::bn_add_bn", outputs_are_arguments)
+    torch.library.register_fake("fiqa_fast::bn_add_bn_backward", outputs_are_arguments)

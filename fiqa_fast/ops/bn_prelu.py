@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from fiqa_fast import _extension
-from fiqa_fast.ops.fused import NONE, per_channel, sum_magnitudes, write_moments
+from fiqa_fast.ops.fused import (
+    NONE,
+    outputs_are_arguments,
+    per_channel,
+    sum_magnitudes,
+    write_moments,
+)
 
 
 def bn_prelu(
@@ -114,10 +120,6 @@ def bn_prelu_backward_reference(
     out.copy_(grad_x)
 
 
-def _nothing(*arguments: Tensor) -> None:
-    """The outputs are arguments."""
-
-
 if _extension.is_available():
-    torch.library.register_fake("fiqa_fast::bn_prelu", _nothing)
-    torch.library.register_fake("fiqa_fast::bn_prelu_backward", _nothing)
+    torch.library.register_fake("fiqa_fast::bn_prelu", outputs_are_arguments)
+    torch.library.register_fake("fiqa_fast::bn_prelu_backward", outputs_are_arguments)

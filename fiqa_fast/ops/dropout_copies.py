@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fiqa_fast import _extension
 from fiqa_fast.noise import Stream, UInt64Array, uniform_reference
+from fiqa_fast.ops.fused import outputs_are_arguments
 
 
 def dropout_copies(
@@ -60,9 +61,5 @@ def _threshold(probability: float) -> int:
     return -(-(numerator << 24) // denominator) << 8
 
 
-def _nothing(*arguments: Tensor | int) -> None:
-    """The output is an argument."""
-
-
 if _extension.is_available():
-    torch.library.register_fake("fiqa_fast::dropout_copies", _nothing)
+    torch.library.register_fake("fiqa_fast::dropout_copies", outputs_are_arguments)

@@ -1,4 +1,4 @@
-"""What the plain twins of the fused operators share."""
+"""What the Python faces of the fused operators share."""
 
 from __future__ import annotations
 
@@ -25,3 +25,7 @@ def sum_magnitudes(x: Tensor, abs_sum: Tensor) -> None:
     """Writes the sum of |x| of each sample into abs_sum [N], unless empty."""
     if abs_sum.numel():
         abs_sum.copy_(x.to(torch.float64).abs().sum((1, 2, 3)))
+
+
+def outputs_are_arguments(*arguments: Tensor | float) -> None:
+    """The fake of every operator that returns nothing: its outputs are arguments, made before."""

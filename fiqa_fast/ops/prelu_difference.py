@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fiqa_fast import _extension
-from fiqa_fast.ops.fused import NONE, per_channel
+from fiqa_fast.ops.fused import NONE, outputs_are_arguments, per_channel
 
 
 def prelu_difference(
@@ -110,10 +110,6 @@ def prelu_difference_backward_reference(
     out.copy_(torch.where(passes, g, per_channel(slope) * g))
 
 
-def _nothing(*arguments: Tensor) -> None:
-    """The outputs are arguments."""
-
-
 if _extension.is_available():
-    torch.library.register_fake("fiqa_fast::prelu_difference", _nothing)
-    torch.library.register_fake("fiqa_fast::prelu_difference_backward", _nothing)
+    torch.library.register_fake("fiqa_fast::prelu_difference", outputs_are_arguments)
+    torch.library.register_fake("fiqa_fast::prelu_difference_backward", outputs_are_arguments)
