@@ -37,6 +37,7 @@ __all__ = [
     "ScoreSource",
     "Sigmoid",
     "find_calibration",
+    "find_calibration_of",
     "fit_calibration",
     "fit_percentiles",
     "fit_sigmoid",
@@ -78,10 +79,15 @@ def find_calibration(
     Raises:
         InvalidArgumentError: several of the given ones fit.
     """
-    precision = scorer.backbone.precision
+    return find_calibration_of(source_of(scorer, output), scorer.backbone.precision, given)
+
+
+def find_calibration_of(
+    source: ScoreSource, precision: str, given: Sequence[Calibration] = ()
+) -> Calibration | str:
+    """As `find_calibration`, for scores that were made elsewhere, in a precision."""
     if precision not in CALIBRATED_PRECISIONS:
         return f"calibrations hold for {' and '.join(CALIBRATED_PRECISIONS)}, not for {precision}"
-    source = source_of(scorer, output)
     fitting = [c for c in given if c.source == source]
     if len(fitting) > 1:
         raise InvalidArgumentError(

@@ -20,13 +20,15 @@ from typing import get_args
 import numpy as np
 
 from fiqa_fast.backbones.registry import load_backbone
-from fiqa_fast.calibration import Calibration, find_calibration, source_of
+from fiqa_fast.calibration import Calibration
 from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces, resize_crop
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_image
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
 from fiqa_fast.images.pixels import check_pixels
+from fiqa_fast.provenance import provenance_of
 from fiqa_fast.results import ScoreRow
+from fiqa_fast.rows import ScoreColumn
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.evaluation import evaluate_together
 from fiqa_fast.scorers.multi import MultiScorer
@@ -36,10 +38,8 @@ from fiqa_fast.types import (
     FaceImage,
     FailedImage,
     FailureReason,
-    QualityScore,
     UInt8Array,
 )
-from fiqa_fast.version import __version__
 
 DEFAULT_BATCH_SIZE = 16
 Source = str | Path | UInt8Array
@@ -127,7 +127,7 @@ def score_stream(
     check_batch_size(batch_size)
     workers = threads or os.cpu_count() or 1
     columns = [
-        _Column(scorer, output, calibrations)
+        (scorer, ScoreColumn(provenance_of(scorer), output, calibrations))
         for scorer in scorers
         for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
     ]
@@ -235,41 +235,6 @@ def check_policy(faces: str) -> None:
         )
 
 
-class _Column:
-    """One output of one scorer: makes its QualityScores."""
-
-    def __init__(self, scorer: Scorer, output: str, calibrations: Sequence[Calibration]) -> None:
-        self.scorer, self.output = scorer, output
-        self._source = source_of(scorer, output)
-        self._calibration = find_calibration(scorer, output, calibrations)
-
-    def quality_score(self, raw_score: float | None) -> QualityScore:
-        source, network = self._source, self.scorer.backbone
-        quality, reason = None, "no score"
-        if raw_score is not None and isinstance(self._calibration, Calibration):
-            quality, reason = self._calibration.quality(raw_score), ""
-        elif raw_score is not None:
-            reason = str(self._calibration)
-        return QualityScore(
-            scorer=source.scorer,
-            output=source.output,
-            raw_score=raw_score,
-            higher_is_better=source.higher_is_better,
-            quality=quality,
-            quality_reason=reason,
-            backbone=source.backbone,
-            weights_sha256=source.weights_sha256,
-            bn_statistics=source.bn_statistics,
-            variant=source.variant,
-            parameters=source.parameters,
-            precision=network.precision,
-            device=str(network.device),
-            engine=self.scorer.engine,
-            seed=self.scorer.seed if self.scorer.spec.is_random else None,
-            version=__version__,
-        )
-
-
 @dataclass(frozen=True)
 class _RawScores:
     """What one scorer made of a batch: for each output the raw score of each crop, or an error."""
@@ -278,25 +243,29 @@ class _RawScores:
     errors: Sequence[str]  # "" where there are scores
     elapsed_ms: float  # for each crop
 
+    def row(self, face: AlignedFace, column: ScoreColumn, position: int) -> ScoreRow:
+        raw = self.raw[column.output][position]
+        return column.face_row(face, raw, self.elapsed_ms, self.errors[position])
+
 
 def _score_images(
     images: Sequence[list[AlignedFace] | FailedImage],
-    columns: Sequence[_Column],
+    columns: Sequence[tuple[Scorer, ScoreColumn]],
     on_face: OnFace | None,
 ) -> Iterator[list[ScoreRow]]:
     crops = [face.crop for image in images if isinstance(image, list) for face in image]
     outputs: dict[Scorer, list[str]] = {}
-    for column in columns:
-        outputs.setdefault(column.scorer, []).append(column.output)
+    for scorer, column in columns:
+        outputs.setdefault(scorer, []).append(column.output)
     scores = _score_crops(outputs, crops)
     position = 0
     for image in images:
         if isinstance(image, FailedImage):
-            yield [_failed_row(image, column) for column in columns]
+            yield [column.failed_row(image) for _, column in columns]
             continue
         rows = []
         for face in image:
-            face_rows = [_face_row(face, c, scores[c.scorer], position) for c in columns]
+            face_rows = [scores[scorer].row(face, column, position) for scorer, column in columns]
             if on_face is not None:
                 on_face(face, face_rows)
             rows += face_rows
@@ -342,39 +311,6 @@ def _score_one_by_one(
         for output, values in evaluation.scores.items():
             raw[output][i] = values.item()
     return _RawScores(raw, errors, (time.perf_counter() - start) * 1e3 / len(crops))
-
-
-def _face_row(face: AlignedFace, column: _Column, scores: _RawScores, position: int) -> ScoreRow:
-    raw = scores.raw[column.output][position]
-    error = scores.errors[position]
-    if not error and not math.isfinite(raw):
-        error = f"the score is {raw}"
-    found = face.detection
-    return ScoreRow(
-        path=face.path,
-        face_index=face.face_index,
-        box=None if found is None else tuple(map(float, found.box)),
-        landmarks=None if found is None else tuple(map(float, found.landmarks.flat)),
-        status="failed" if error else "ok",
-        reason=FailureReason.SCORING_FAILED if error else "",
-        note="; ".join(filter(None, (face.note, error))),
-        score=column.quality_score(None if error else raw),
-        elapsed_ms=None if error else scores.elapsed_ms,
-    )
-
-
-def _failed_row(image: FailedImage, column: _Column) -> ScoreRow:
-    return ScoreRow(
-        path=image.path,
-        face_index=None,
-        box=None,
-        landmarks=None,
-        status="failed",
-        reason=image.reason,
-        note=image.message,
-        score=column.quality_score(None),
-        elapsed_ms=None,
-    )
 
 
 def _size(image: FaceImage) -> str:
