@@ -79,7 +79,7 @@ def find_calibration(
     Raises:
         InvalidArgumentError: several of the given ones fit.
     """
-    return find_calibration_of(source_of(scorer, output), scorer.backbone.precision, given)
+    return find_calibration_of(source_of(scorer, output), scorer.precision, given)
 
 
 def find_calibration_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from fiqa_fast.errors import InvalidArgumentError
@@ -63,6 +63,10 @@ class Provenance:
             higher_is_better=self.higher_is_better,
         )
 
+    def on(self, engine: str, device: str) -> Provenance:
+        """The same scores, run by an engine on a device."""
+        return replace(self, engine=engine, device=device)
+
     def to_json(self) -> str:
         """As JSON with sorted keys, on one line."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -100,8 +104,8 @@ def provenance_of(scorer: Scorer) -> Provenance:
         bn_statistics=network.bn_statistics,
         variant=scorer.variant,
         parameters=parameters_text(scorer.parameters),
-        precision=network.precision,
-        device=str(network.device),
+        precision=scorer.precision,
+        device=scorer.device,
         engine=scorer.engine,
         seed=scorer.seed if scorer.spec.is_random else None,
         version=__version__,

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from fiqa_fast.backbones import checkpoint_metadata
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.batch_norm_statistics import estimate_statistics, replace_statistics
 from fiqa_fast.backbones.checkpoints import network_of, tensors_to_write
 from fiqa_fast.backbones.registry import list_backbones, load_backbone
+from fiqa_fast.cli.crops import find_crops
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.errors import FiqaError, InvalidArgumentError, ResultsError, WeightsError
 from fiqa_fast.fused.activation_ranges import measure_ranges
-from fiqa_fast.images.detect import YuNetDetector
-from fiqa_fast.images.sources import find_images
-from fiqa_fast.pipeline import FaceFinder
 from fiqa_fast.scorers.registry import create_scorer, list_scorers
-from fiqa_fast.types import FailedImage, UInt8Array
 from fiqa_fast.weights import safetensors_file
 from fiqa_fast.weights.file import WeightsFile, read_weights
 
@@ -131,7 +126,7 @@ def calibrate_bn(
     _check_name(network)
     _check_out(out, overwrite)
     backbone, origin = _load(file, network)
-    statistics = estimate_statistics(backbone, _crops(faces, aligned=aligned))
+    statistics = estimate_statistics(backbone, find_crops(faces, aligned=aligned))
     replace_statistics(backbone, statistics)
     _write(out, backbone, origin)
     typer.echo(f"wrote {out}: {backbone.spec.name}, BatchNorm statistics {statistics}")
@@ -154,7 +149,7 @@ def calibrate_int8(
     _check_name(network)
     _check_out(out, overwrite)
     backbone, origin = _load(file, network)
-    backbone.activation_ranges = measure_ranges(backbone, _crops(faces, aligned=aligned))
+    backbone.activation_ranges = measure_ranges(backbone, find_crops(faces, aligned=aligned))
     _write(out, backbone, origin)
     typer.echo(f"wrote {out}: {backbone.spec.name}, ranges of {backbone.activation_ranges}")
 
@@ -204,19 +199,6 @@ def _origin(content: WeightsFile) -> dict[str, str]:
         checkpoint_metadata.SOURCE_FORMAT: content.format,
         **{key: content.metadata[key] for key in known if key in content.metadata},
     }
-
-
-def _crops(faces: Sequence[str], *, aligned: bool) -> Iterator[UInt8Array]:
-    """The crops one after the other; says on standard error which images have none."""
-    console = Console(stderr=True, markup=False)
-    finder = FaceFinder(None if aligned else YuNetDetector())
-    paths = list(find_images(faces))
-    for path in track(paths, "faces", console=console, transient=True):
-        found = finder.find(path)
-        if isinstance(found, FailedImage):
-            console.print(f"left out {path}: {found.message}", soft_wrap=True)
-            continue
-        yield from (face.crop for face in found)
 
 
 def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -78,6 +78,36 @@ class ScorerOptions:
     output: str | None = field(default=None, kw_only=True)
 
 
+class NoiseSpec(NamedTuple):
+    """The explicit draws that a random method takes for each crop.
+
+    Attributes:
+        shape: without the batch.
+        dtype: of the numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class CompiledGraph(Protocol):
+    """A method that another engine than torch has compiled (`fiqa_fast.engines`).
+
+    Attributes:
+        engine: its name.
+        precision: the arithmetic that runs.
+        device: where it runs.
+    """
+
+    engine: str
+    precision: str
+    device: str
+
+    def evaluate(self, crops: Tensor, noise: Tensor | None) -> Mapping[str, Tensor]:
+        """Scores crops, uint8 RGB [B, 3, 112, 112] -> [B] for each output of the method."""
+        ...
+
+
 class Scorer(ABC):
     """A quality method on one recognition network.
 
@@ -94,6 +124,7 @@ class Scorer(ABC):
 
     Attributes:
         pass_engine: the one of the two that runs the network.
+        graph: the method compiled by another engine, which then gives the scores; or None.
 
     Raises:
         InvalidArgumentError: a variant, output, seed or engine that does not exist, a precision in
@@ -127,6 +158,7 @@ class Scorer(ABC):
                 f"{name}: expected variant to be official or paper, got {variant!r};"
                 " official is what published tables used"
             )
+        self.graph: CompiledGraph | None = None
         self.pass_engine = resolve_engine(name, backbone, engine, runs_fused=self.runs_fused)
         if backbone.precision not in self._precisions:
             raise InvalidArgumentError(
@@ -150,7 +182,17 @@ class Scorer(ABC):
     @property
     def engine(self) -> str:
         """What computes the scores."""
-        return self.pass_engine
+        return self.pass_engine if self.graph is None else self.graph.engine
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the scores."""
+        return self.backbone.precision if self.graph is None else self.graph.precision
+
+    @property
+    def device(self) -> str:
+        """Where the scores are computed: "cpu", "cuda:0", ..."""
+        return str(self.backbone.device) if self.graph is None else self.graph.device
 
     @property
     def _precisions(self) -> tuple[str, ...]:
@@ -250,6 +292,43 @@ class Scorer(ABC):
 
     def _set_up(self) -> None:  # noqa: B027
         """Loads what the method needs beside the network (another network, a library)."""
+
+    @property
+    def noise_spec(self) -> NoiseSpec | None:
+        """The draws that `score(noise=...)` takes for each crop; None: the method draws nothing."""
+        return None
+
+    def draw_noise(self, crops: Tensor) -> Tensor:
+        """The draws that stand for no noise: keyed by the seed and each crop's pixels.
+
+        Args:
+            crops: uint8 RGB [B, 3, H, W], in the network's input size.
+
+        Returns:
+            [B, *noise_spec.shape] of `noise_spec.dtype`.
+        """
+        raise InvalidArgumentError(
+            f"{self.spec.name}: expected a random method to draw noise for; this one draws nothing"
+        )
+
+    def why_no_graph(self) -> str:
+        """Why an engine cannot run the method as a static graph; "" where it can."""
+        return ""
+
+    def evaluate_batch(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """Scores a pass without looking at how many crops it has: what a graph is traced from.
+
+        Args:
+            forward: a pass of B crops through the plain layers.
+            outputs: the quantities wanted.
+            noise: explicit draws for all of them, where the method takes any.
+
+        Returns:
+            For each output [B].
+        """
+        return self._evaluate(forward, outputs, noise)
 
     def _check_noise(self, noise: Tensor | None, batch_size: int) -> None:
         """Raises InvalidArgumentError unless `noise` fits; random methods extend this."""

@@ -133,6 +133,10 @@ class DifFIQA(Scorer):
                 " out"
             )
 
+    def why_no_graph(self) -> str:
+        """The diffusion model is no part of exported graphs."""
+        return "its diffusion model runs on torch only"
+
     @property
     def _noise_shape(self) -> tuple[int, ...]:
         options = self.options

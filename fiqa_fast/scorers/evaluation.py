@@ -58,10 +58,32 @@ def evaluate_together(
         raise InvalidArgumentError(
             "score: expected scorers on one network, got several; load it once with load_backbone"
         )
-    batch = backbone.spec.input.fitted(as_crop_tensor(crops, CROP_SIZE_PX))
+    aligned = as_crop_tensor(crops, CROP_SIZE_PX)
     noise = noise or {}
     for scorer in scorers:
-        scorer._check_noise(noise.get(scorer), len(batch))
+        scorer._check_noise(noise.get(scorer), len(aligned))
+    found: dict[Scorer, Evaluation] = {}
+    for scorer in scorers:
+        if scorer.graph is not None:
+            begin = time.perf_counter()
+            scores = scorer.graph.evaluate(aligned, noise.get(scorer))
+            of_outputs = {output: scores[output] for output in outputs[scorer]}
+            found[scorer] = Evaluation(of_outputs, time.perf_counter() - begin)
+    by_passes = [scorer for scorer in scorers if scorer.graph is None]
+    if by_passes:
+        batch = backbone.spec.input.fitted(aligned)
+        found |= _evaluate_passes(by_passes, batch, outputs, noise)
+    return {scorer: found[scorer] for scorer in scorers}
+
+
+def _evaluate_passes(
+    scorers: Sequence[Scorer],
+    batch: Tensor,
+    outputs: Mapping[Scorer, Sequence[str]],
+    noise: Mapping[Scorer, Tensor | None],
+) -> dict[Scorer, Evaluation]:
+    """Scores of methods on one network, from shared passes of torch."""
+    backbone = scorers[0].backbone
     chunks: dict[Scorer, list[Mapping[str, Tensor]]] = {scorer: [] for scorer in scorers}
     elapsed_s = dict.fromkeys(scorers, 0.0)
     with modes_of_scoring(backbone.device):

@@ -17,7 +17,7 @@ from fiqa_fast.fused.network import fused_network
 from fiqa_fast.noise import Stream, sample_keys, uniform_on
 from fiqa_fast.ops.sign_step import sign_step
 from fiqa_fast.precision import is_within_bound
-from fiqa_fast.scorers.base import Scorer, ScorerOptions, ScorerSpec, require_embedding
+from fiqa_fast.scorers.base import NoiseSpec, Scorer, ScorerOptions, ScorerSpec, require_embedding
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,26 @@ class FaceQAN(Scorer):
             return self._attack_together(crops, noise)
         return [self._attack(c, n) for c, n in zip(crops, noise, strict=True)]
 
+    @property
+    def noise_spec(self) -> NoiseSpec:
+        """Noise in the variant's pixel range."""
+        size = self.backbone.spec.input
+        return NoiseSpec((self.options.k, 3, size.height_px, size.width_px), torch.float32)
+
+    def draw_noise(self, crops: Tensor) -> Tensor:
+        """Uniform in [-eps, eps)."""
+        return self._draw(crops)
+
+    def evaluate_batch(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """All images together, by whole images and gradients."""
+        if noise is None:
+            noise = self._draw(forward.crops)
+        dtype = self.backbone.dtype
+        similarities, mirror, _ = self._attack_by_autograd(forward.crops.to(dtype), noise.to(dtype))
+        return {"score": self.quality(similarities, mirror)}
+
     def _draw(self, crops: Tensor) -> Tensor:
         """Uniform in [-eps, eps), keyed by each crop's pixels: [n, k, 3, H, W]."""
         shape = (len(crops), self.options.k, *crops.shape[1:])
@@ -164,9 +184,12 @@ class FaceQAN(Scorer):
         return ((2 * draws - 1) * self.options.eps).reshape(shape)
 
     def quality(self, similarities: Tensor, mirror_similarity: Tensor) -> Tensor:
-        """Q of one image from what `similarities` returns: float64, a scalar (Eq. 5 to 7)."""
-        s = similarities.double()
-        mean, std = s.mean(), s.std(correction=0)
+        """Q from what `similarities` returns: float64, a scalar (Eq. 5 to 7).
+
+        For n images, [n, l, k] and [n], it is [n].
+        """
+        s = similarities.double().flatten(-2)
+        mean, std = s.mean(-1), s.std(-1, correction=0)
         quality = (1 + mean) / 2 * (1 - std).clamp(0, 1) * mirror_similarity.double()
         return quality**self.options.p
 
@@ -185,19 +208,21 @@ class FaceQAN(Scorer):
         return attack.similarities, attack.mirror
 
     def _attack(self, crop: Tensor, noise: Tensor) -> _Attack:
-        if self.pass_engine == "torch":
-            return self._attack_together(crop[None], noise[None])[0]
-        return self._attack_by_autograd(crop, noise)
+        return self._attack_together(crop[None], noise[None])[0]
 
     def _set_up(self) -> None:
-        self._attack_images = CapturedFunction(self._attack_by_differences)
+        by_differences = CapturedFunction(torch.no_grad()(self._attack_by_differences))
+        fused = self.pass_engine == "torch"
+        self._attack_images = by_differences if fused else self._attack_by_autograd
 
-    @torch.no_grad()
     def _attack_together(self, crops: Tensor, noise: Tensor) -> list[_Attack]:
-        """As `_attack_by_autograd`, for n images; on a GPU one graph of all steps."""
-        dtype = fused_network(self.backbone).statistics_dtype
-        device = self.backbone.device
-        found = self._attack_images(crops.to(device, dtype), noise.to(device, dtype))
+        """Attacks n images; on a GPU with the engine torch as one graph of all steps."""
+        backbone = self.backbone
+        fused = self.pass_engine == "torch"
+        dtype = fused_network(backbone).statistics_dtype if fused else backbone.dtype
+        found = self._attack_images(
+            crops.to(backbone.device, dtype), noise.to(backbone.device, dtype)
+        )
         return [_Attack(*of_image) for of_image in zip(*found, strict=True)]
 
     def _attack_by_differences(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
@@ -239,33 +264,38 @@ class FaceQAN(Scorer):
             rows = [differences.forward(in_network(displacement)).cosine]
         return torch.stack(rows, 1), F.cosine_similarity(base, mirrored), displacement
 
-    def _attack_by_autograd(self, crop: Tensor, noise: Tensor) -> _Attack:
-        backbone, options = self.backbone, self.options
+    def _attack_by_autograd(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        """As `_attack_by_differences`, with whole images and autograd: the reference."""
+        options, count = self.options, pixels.shape[0]
         official = self.variant == "official"
-        image = self._from_pixels(crop.to(backbone.device, backbone.dtype))
-
+        image = self._from_pixels(pixels)
         with torch.no_grad():
-            pair = self._embed(torch.stack([image, image.flip(-1)]))
-            base, mirror_similarity = pair[:1], F.cosine_similarity(pair[0], pair[1], dim=0)
-            attacked = (image + noise.to(image)).clamp(-1, 1)
+            pair = self._embed(torch.cat([image, image.flip(-1)]))
+            base, mirrored = pair[:count], pair[count:]
+            attacked = (image[:, None] + noise).clamp(-1, 1)
         rows = []
         for i in range(options.l):
             # The official code never embeds the images after its last step, so that step is void.
             moves = not official or i < options.l - 1
             attacked.requires_grad_(moves)
             with torch.set_grad_enabled(moves):
-                similarity = F.cosine_similarity(self._embed(attacked), base)  # [k]
+                similarity = self._similarity(attacked, base)
             rows.append(similarity.detach())
             if moves:
-                (gradient,) = torch.autograd.grad((1 - similarity).mean(), attacked)
+                (gradient,) = torch.autograd.grad((1 - similarity).mean(1).sum(), attacked)
                 attacked = sign_step(
                     attacked.detach(), gradient, step=self._step, low=-1.0, high=1.0
                 )
-        similarities = torch.stack(rows)
         if not official:
             with torch.no_grad():
-                similarities = F.cosine_similarity(self._embed(attacked), base)[None]
-        return _Attack(similarities, mirror_similarity, attacked - image)
+                rows = [self._similarity(attacked, base)]
+        mirror = F.cosine_similarity(base, mirrored)
+        return torch.stack(rows, 1), mirror, attacked - image[:, None]
+
+    def _similarity(self, attacked: Tensor, base: Tensor) -> Tensor:
+        """Copies [n, k, 3, H, W], embeddings of their images [n, D] -> cosines [n, k]."""
+        embeddings = self._embed(attacked.flatten(0, 1)).reshape(*attacked.shape[:2], -1)
+        return F.cosine_similarity(embeddings, base[:, None], dim=2)
 
     @property
     def _step(self) -> float:

@@ -54,6 +54,10 @@ class IqaScorer(Scorer):
         library = f"{self.library.__name__} {self.library.__version__}"
         return {**super().parameters, "library": library}
 
+    def why_no_graph(self) -> str:
+        """The library is a program, not a network."""
+        return f"{self.library.__name__} computes it"
+
     @torch.no_grad()
     def _evaluate(
         self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import DEFAULT_BACKBONE, READY_BACKBONES, load_backbone
+from fiqa_fast.engines.scoring import GRAPH_ENGINES, compile_scorer, why_no_engine
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError, WeightsError
 from fiqa_fast.fused.network import why_not_fusable
 from fiqa_fast.precision import fastest_precision
@@ -143,7 +144,10 @@ def create_scorer(
             hold for it.
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: "torch" (fused operators), "reference" (the network's plain layers and autograd,
-            one image at a time), or "auto": torch where method and network can run on it.
+            one image at a time), "openvino" or "onnxruntime" (the method as a static graph, on the
+            CPU), "tensorrt" or "tensorrt-rtx" (on a GPU); or "auto": torch where method and network
+            can run on it, else reference. Graphs take seconds to minutes to be made the first time,
+            and are kept (`fiqa_fast.engines.graph_cache`); "auto" precision is float32 there.
         seed: of the random draws; ignored by methods without any.
         **options: the method's parameters, for example k, l, eps, p for "faceqan"; `output` for a
             method with several outputs. With several names: for each name a dict of them.
@@ -173,11 +177,8 @@ def create_scorer(
     classes = [scorer_class(n) for n in names]
     options_of = {name: options} if isinstance(name, str) else _options_by_name(names, options)
     made = [c.options_type(**_checked(c, options_of[c.spec.name])) for c in classes]
-    if engine not in ENGINES:
-        raise UnavailableError(
-            f"create_scorer: expected engine to be one of {', '.join(ENGINES)},"
-            f" got {engine!r}; this version runs on torch only"
-        )
+    check_engine(engine)
+    compiled = engine in GRAPH_ENGINES
     if isinstance(backbone, Backbone):
         if weights is not None or precision != "auto" or device != "auto":
             raise InvalidArgumentError(
@@ -194,15 +195,38 @@ def create_scorer(
                     f" run on {', '.join(defaults)}; make a scorer for each network"
                 )
             backbone = defaults[0]
-        network = load_backbone(backbone, weights=weights, precision=precision, device=device)
+        network = load_backbone(
+            backbone,
+            weights=weights,
+            precision="float32" if compiled else precision,
+            device="cpu" if compiled else device,
+        )
         # The packaged weights stay in float32, for which their calibrations hold.
-        if precision == "auto" and weights is not None and engine != "reference":
+        if precision == "auto" and weights is not None and engine in ("auto", "torch"):
             _speed_up(network, names)
     scorers = [
-        c(network, o, variant=variant, seed=seed, engine=engine)
+        c(network, o, variant=variant, seed=seed, engine="reference" if compiled else engine)
         for c, o in zip(classes, made, strict=True)
     ]
+    if compiled:
+        for scorer in scorers:
+            compile_scorer(scorer, engine, precision, device)
     return scorers[0] if isinstance(name, str) else MultiScorer(scorers)
+
+
+def check_engine(engine: str) -> None:
+    """Raises UnavailableError unless an engine of that name runs on this machine."""
+    if engine in ENGINES:
+        return
+    reasons = {name: why_no_engine(name) for name in GRAPH_ENGINES}
+    if reasons.get(engine) == "":
+        return
+    here = [name for name, reason in reasons.items() if not reason]
+    raise UnavailableError(
+        f"create_scorer: expected engine to be one of those that run here,"
+        f" {', '.join([*here, *ENGINES])}, got {engine!r};"
+        f" {reasons.get(engine, 'check the spelling')}"
+    )
 
 
 def _speed_up(network: Backbone, names: Sequence[str]) -> None:

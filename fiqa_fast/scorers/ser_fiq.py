@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from fiqa_fast.noise import Stream, sample_keys
 from fiqa_fast.ops.dropout_copies import dropout_copies
 from fiqa_fast.scorers.base import (
     PRECISIONS_OF_FORWARD_PASSES,
+    NoiseSpec,
     Scorer,
     ScorerOptions,
     ScorerSpec,
@@ -134,6 +136,37 @@ class SerFiq(Scorer):
         copies = self._copies(scaled, forward.crops, noise)
         return {"score": torch.stack([self._robustness(embed(rows)) for rows in copies])}
 
+    @property
+    def noise_spec(self) -> NoiseSpec:
+        """Masks: True where a feature is kept."""
+        return NoiseSpec((self.options.T, self._feature_count), torch.bool)
+
+    def draw_noise(self, crops: Tensor) -> Tensor:
+        """The masks that no noise stands for: bool [B, T, F]."""
+        return self._draw(crops, self._feature_count)
+
+    @cached_property
+    def _feature_count(self) -> int:
+        """F, found by a pass."""
+        size = self.backbone.spec.input
+        crop = torch.zeros(1, 3, size.height_px, size.width_px, dtype=torch.uint8)
+        return ForwardPass(self.backbone, crop).features.shape[1]
+
+    def evaluate_batch(
+        self, forward: ForwardPass, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """All copies of all crops together; noise [B, T, F] is 0 or 1."""
+        if noise is None:
+            noise = self.draw_noise(forward.crops)
+        scaled = forward.features / (1 - self.backbone.spec.dropout)
+        copies = scaled[:, None] * noise.to(scaled)
+        embeddings = self.backbone.embed(copies.flatten(0, 1))
+        return {
+            "score": self._robustness(
+                embeddings.reshape(-1, *noise.shape[1:2], *embeddings.shape[1:])
+            )
+        }
+
     def _copies(self, features: Tensor, crops: Tensor, noise: Tensor | None) -> Iterator[Tensor]:
         """The features [n, F] with some of them dropped: for each crop [T, F]."""
         if noise is not None:
@@ -158,11 +191,11 @@ class SerFiq(Scorer):
         return self._drop(ones, crops) > 0
 
     def _robustness(self, embeddings: Tensor) -> Tensor:
-        """Raw embeddings of T sub-networks, [T, D] -> a scalar."""
-        directions = F.normalize(embeddings.double())
+        """Raw embeddings of T sub-networks, [..., T, D] -> [...]."""
+        directions = F.normalize(embeddings.double(), dim=-1)
         # |a - b|^2 = 2 - 2 a b: exact enough in float64, where nothing of 2 - 2 a b is lost.
-        squares = (2 - 2 * directions @ directions.T).clamp_min(0)
-        total = squares.sqrt().triu(1).sum()
+        squares = (2 - 2 * directions @ directions.mT).clamp_min(0)
+        total = squares.sqrt().triu(1).sum((-2, -1))
         official = self.variant == "official"
         as_torch_code = official and self.options.code != "original"
         count = self.options.T

@@ -1,0 +1,111 @@
+"""Lets a scorer of `create_scorer` run on an engine: its graph, in batches, with its own draws."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fiqa_fast.engines import graph_cache, onnxruntime, openvino
+from fiqa_fast.engines.inputs import inputs_of
+from fiqa_fast.engines.optional import require
+from fiqa_fast.engines.plain_layers import check_precision, on_plain_layers
+from fiqa_fast.engines.plan import plan_runner
+from fiqa_fast.engines.runner import Runner
+from fiqa_fast.engines.tensorrt.libraries import Flavour, load_library, require_gpu
+from fiqa_fast.errors import UnavailableError
+from fiqa_fast.scorers.base import Scorer
+
+GRAPH_ENGINES = ("openvino", "onnxruntime", "tensorrt", "tensorrt-rtx")
+"""Those that run a scorer as a static graph."""
+
+_IMAGES_PER_CALL = 32
+_RANDOM_IMAGES_PER_CALL = 1  # each brings k or T copies of its own
+
+
+class EngineGraph:
+    """A scorer's graph on an engine. See `CompiledGraph`.
+
+    Engines choose other kernels for other batches, so that a score may depend on its batch in its
+    last digits (2e-7 of it in float32 on OpenVINO).
+
+    Args:
+        scorer: whose graph it is; it draws the noise.
+        runner: the compiled graph.
+    """
+
+    def __init__(self, scorer: Scorer, runner: Runner) -> None:
+        self._scorer, self._runner = scorer, runner
+        self.engine, self.precision, self.device = runner.engine, runner.precision, runner.device
+
+    def evaluate(self, crops: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
+        """Scores crops with every output.
+
+        Args:
+            crops: uint8 RGB [B, 3, 112, 112].
+            noise: explicit draws for a random method, [B, ...]; None: its own.
+
+        Returns:
+            For each output float32 [B], on the CPU.
+        """
+        outputs = self._scorer.spec.outputs
+        size = _RANDOM_IMAGES_PER_CALL if self._scorer.noise_spec else _IMAGES_PER_CALL
+        parts = [np.empty((0, len(outputs)), np.float32)]
+        for start in range(0, len(crops), size):
+            chunk = slice(start, start + size)
+            pixels = crops[chunk].permute(0, 2, 3, 1).cpu().numpy()
+            inputs = inputs_of(self._scorer, pixels, None if noise is None else noise[chunk])
+            parts.append(self._runner.run(inputs)["raw_score"])
+        columns = torch.from_numpy(np.concatenate(parts))
+        return {output: columns[:, i] for i, output in enumerate(outputs)}
+
+
+def why_no_engine(engine: str) -> str:
+    """Why an engine of GRAPH_ENGINES cannot run on this machine, in words; "" where it can."""
+    try:
+        if engine in ("tensorrt", "tensorrt-rtx"):
+            load_library(cast("Flavour", engine))
+            require_gpu(engine)
+        else:
+            require(engine, "engines")
+    except UnavailableError as error:
+        return str(error)
+    return ""
+
+
+def compile_scorer(scorer: Scorer, engine: str, precision: str, device: str = "auto") -> None:
+    """Lets an engine compute the scores of a scorer from now on, in place.
+
+    The graph of a network with a weights file is kept in the user's cache (`graph_cache`).
+
+    Args:
+        scorer: on a network in float32.
+        engine: of GRAPH_ENGINES, one that runs here.
+        precision: "auto" (float32), "float32", "bf16" or "fp16".
+        device: "auto", "cpu" for OpenVINO and ONNX Runtime, "cuda" or "cuda:N" for TensorRT.
+
+    Raises:
+        InvalidArgumentError: the method is not exact enough in the precision.
+        UnavailableError: engine, method, precision and device do not go together here.
+    """
+    precision = "float32" if precision == "auto" else precision
+    on_gpu = engine in ("tensorrt", "tensorrt-rtx")
+    check_precision(scorer, precision, ("float32", "bf16", "fp16"))
+    if device != "auto" and device.startswith("cuda") != on_gpu:
+        raise UnavailableError(
+            f"{engine}: expected device to be {'cuda' if on_gpu else 'cpu'}, got {device!r};"
+            " choose another engine"
+        )
+    # OpenVINO rounds a graph in float32 when it compiles it; the others run it as it is typed.
+    typed = "float32" if engine == "openvino" else precision
+    model = graph_cache.onnx_of(on_plain_layers(scorer, typed))
+    runner: Runner
+    if engine == "openvino":
+        runner = openvino.OpenVINORunner(openvino.convert(model), precision=precision)
+    elif engine == "onnxruntime":
+        runner = onnxruntime.OnnxRuntimeRunner(model)
+    else:
+        runner = plan_runner(model, cast("Flavour", engine), device)
+    scorer.graph = EngineGraph(scorer, runner)

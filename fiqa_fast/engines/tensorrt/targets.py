@@ -1,0 +1,48 @@
+"""For which GPUs a plan is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from fiqa_fast.engines.tensorrt.onnx_model import OnnxModel
+from fiqa_fast.errors import InvalidArgumentError, UnavailableError
+
+AHEAD_OF_TIME = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
+"""Compute capabilities that TensorRT-RTX builds for without a GPU: Turing to Blackwell."""
+
+TURING = "SM75"
+
+
+def ahead_of_time(wanted: Sequence[str] | None, model: OnnxModel) -> tuple[str, ...]:
+    """The compute capabilities of a plan that is built without a GPU.
+
+    Args:
+        wanted: some of `AHEAD_OF_TIME`; None: all that have the graph's number formats.
+        model: the graph.
+
+    Raises:
+        InvalidArgumentError: one is unknown, or named twice, or none is named.
+        UnavailableError: one lacks a number format of the graph.
+    """
+    if wanted is None:
+        return tuple(c for c in AHEAD_OF_TIME if c != TURING or not model.uses_bfloat16)
+    unknown = [c for c in wanted if c not in AHEAD_OF_TIME]
+    if unknown or not wanted or len(set(wanted)) < len(wanted):
+        raise InvalidArgumentError(
+            f"tensorrt-rtx: expected compute_capabilities among {', '.join(AHEAD_OF_TIME)}, each"
+            f" once, got {', '.join(wanted) or 'none'}; data centre GPUs need the flavour tensorrt"
+        )
+    if TURING in wanted and model.uses_bfloat16:
+        raise UnavailableError(
+            f"tensorrt-rtx: expected a graph without bfloat16 for {TURING}, got one with it: these"
+            " GPUs have no bfloat16; export in fp16 or fp32"
+        )
+    return tuple(wanted)
+
+
+def of_gpu(device: torch.device) -> str:
+    """The compute capability of a GPU, such as "SM86"."""
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"SM{major}{minor}"
