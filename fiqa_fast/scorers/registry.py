@@ -146,8 +146,9 @@ def create_scorer(
         engine: "torch" (fused operators), "reference" (the network's plain layers and autograd,
             one image at a time), "openvino" or "onnxruntime" (the method as a static graph, on the
             CPU), "tensorrt" or "tensorrt-rtx" (on a GPU); or "auto": torch where method and network
-            can run on it, else reference. Graphs take seconds to minutes to be made the first time,
-            and are kept (`fiqa_fast.engines.graph_cache`); "auto" precision is float32 there.
+            can run on it, else openvino where it is installed and the network is not given loaded,
+            else reference. Graphs take seconds to minutes to be made the first time, and are kept
+            (`fiqa_fast.engines.graph_cache`); the precision "auto" is float32 there.
         seed: of the random draws; ignored by methods without any.
         **options: the method's parameters, for example k, l, eps, p for "faceqan"; `output` for a
             method with several outputs. With several names: for each name a dict of them.
@@ -211,6 +212,9 @@ def create_scorer(
     if compiled:
         for scorer in scorers:
             compile_scorer(scorer, engine, precision, device)
+    elif engine == "auto" and network is not backbone:
+        for scorer in scorers:
+            _leave_plain_layers(scorer)
     return scorers[0] if isinstance(name, str) else MultiScorer(scorers)
 
 
@@ -223,9 +227,8 @@ def check_engine(engine: str) -> None:
         return
     here = [name for name, reason in reasons.items() if not reason]
     raise UnavailableError(
-        f"create_scorer: expected engine to be one of those that run here,"
-        f" {', '.join([*here, *ENGINES])}, got {engine!r};"
-        f" {reasons.get(engine, 'check the spelling')}"
+        f"create_scorer: expected engine to be {' or '.join([*here, 'else'])} one of"
+        f" {', '.join(ENGINES)}, got {engine!r}; {reasons.get(engine, 'no engine has that name')}"
     )
 
 
@@ -234,6 +237,15 @@ def _speed_up(network: Backbone, names: Sequence[str]) -> None:
     precision = fastest_precision(names, network.spec.name, network.device)
     if precision != network.precision and not why_not_fusable(network):
         network.prepare(network.device, precision)
+
+
+def _leave_plain_layers(scorer: Scorer) -> None:
+    """Compiles a method for OpenVINO where torch would run it on plain layers, the slowest way."""
+    ran_as = (scorer.engine, scorer.device, scorer.precision)
+    if ran_as == ("reference", "cpu", "float32") and not (
+        scorer.why_no_graph() or why_no_engine("openvino")
+    ):
+        compile_scorer(scorer, "openvino", "float32")
 
 
 def _options_by_name(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

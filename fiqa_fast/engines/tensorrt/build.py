@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from fiqa_fast.engines.tensorrt import targets
 from fiqa_fast.engines.tensorrt.batch_profile import BatchProfile
 from fiqa_fast.engines.tensorrt.graph_for_parser import graph_for_parser
-from fiqa_fast.engines.tensorrt.libraries import Flavour, Library, load_library, require_gpu
+from fiqa_fast.engines.tensorrt.libraries import Flavour, Library, load_library
 from fiqa_fast.engines.tensorrt.messages import Messages
-from fiqa_fast.engines.tensorrt.onnx_model import OnnxModel, read_onnx
+from fiqa_fast.engines.tensorrt.onnx_model import read_onnx
 from fiqa_fast.engines.tensorrt.plan_file import PlanRecord, write_plan
 from fiqa_fast.engines.tensorrt.timing_cache import TimingCache
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError
@@ -27,6 +28,7 @@ def build_engine(
     flavour: Flavour = "tensorrt",
     profile: BatchProfile | None = None,
     compute_capabilities: Sequence[str] | None = None,
+    device: str = "cuda:0",
     timing_cache: Path | None = None,
     refittable: bool = False,
     workspace_bytes: int | None = None,
@@ -44,6 +46,7 @@ def build_engine(
         profile: batch sizes; None: 1, 8 and 32.
         compute_capabilities: for "tensorrt-rtx": some of `targets.AHEAD_OF_TIME`; None: all that
             have the graph's number formats. For "tensorrt" it must be None.
+        device: for "tensorrt": the GPU to build on and for.
         timing_cache: file of a timing cache, for "tensorrt" only; None: none.
         refittable: other weights can be put in later (`TensorRTEngine.refit`). The plan is slower,
             and TensorRT-RTX needs a GPU to build it.
@@ -60,38 +63,44 @@ def build_engine(
     model = read_onnx(onnx)
     profile = profile or BatchProfile()
     cache = None if timing_cache is None else TimingCache(library, timing_cache)
-    capabilities = _targets(library, compute_capabilities, model)
-    turing = flavour == "tensorrt-rtx" and targets.TURING in capabilities
-    graph = graph_for_parser(model.proto, turing=turing)
+    if flavour == "tensorrt-rtx":
+        capabilities = targets.ahead_of_time(compute_capabilities, model)
+        turing = targets.TURING in capabilities
+        on_device: AbstractContextManager[object] = nullcontext()
+    else:
+        gpu = _gpu_to_build_for(device, compute_capabilities)
+        capabilities, turing = (targets.of_gpu(gpu),), False
+        on_device = torch.cuda.device(gpu)
 
     messages = Messages(library)
-    builder = library.module.Builder(messages.logger)
-    # The parser and the network refer to the builder's memory: all stay until the plan is there.
-    network = builder.create_network(_network_flags(library))
-    parser = library.module.OnnxParser(network, messages.logger)
-    if not parser.parse(graph.SerializeToString()):
-        raise InvalidArgumentError(
-            f"{flavour}: expected a graph that its parser knows, got {onnx}:"
-            f" {_parser_errors(parser)}; export the scorer with this version"
-        )
-    config = builder.create_builder_config()
-    _configure(config, library, refittable, workspace_bytes)
-    profile.add_to(config, builder, model.inputs)
-    if flavour == "tensorrt-rtx":
-        _set_targets(config, library, capabilities)
-    if cache is not None:
-        cache.attach(config)
-
-    messages.clear()
-    serialised = builder.build_serialized_network(network, config)
-    if serialised is None:
-        raise UnavailableError(
-            f"{flavour}: expected to build {onnx} for {', '.join(capabilities)}, got:"
-            f" {messages.reason()}{_remedy(library, refittable)}"
-        )
-    if cache is not None:
-        cache.save(config)
-    content = bytes(serialised)
+    with on_device:
+        builder = library.module.Builder(messages.logger)
+        # Parser and network refer to the builder's memory: all stay until the plan is there.
+        network = builder.create_network(_network_flags(library))
+        parser = library.module.OnnxParser(network, messages.logger)
+        graph = graph_for_parser(model.proto, turing=turing)
+        if not parser.parse(graph.SerializeToString()):
+            raise InvalidArgumentError(
+                f"{flavour}: expected a graph that its parser knows, got {onnx}:"
+                f" {_parser_errors(parser)}; export the scorer with this version"
+            )
+        config = builder.create_builder_config()
+        _configure(config, library, refittable, workspace_bytes)
+        profile.add_to(config, builder, model.inputs)
+        if flavour == "tensorrt-rtx":
+            _set_targets(config, library, capabilities)
+        if cache is not None:
+            cache.attach(config)
+        messages.clear()
+        serialised = builder.build_serialized_network(network, config)
+        if serialised is None:
+            raise UnavailableError(
+                f"{flavour}: expected to build {onnx} for {', '.join(capabilities)}, got:"
+                f" {messages.reason()}{_remedy(library, refittable)}"
+            )
+        if cache is not None:
+            cache.save(config)
+        content = bytes(serialised)
     record = PlanRecord(
         provenance=model.provenance,
         flavour=flavour,
@@ -110,18 +119,13 @@ def build_engine(
     return record
 
 
-def _targets(
-    library: Library, compute_capabilities: Sequence[str] | None, model: OnnxModel
-) -> tuple[str, ...]:
-    if library.flavour == "tensorrt-rtx":
-        return targets.ahead_of_time(compute_capabilities, model)
+def _gpu_to_build_for(device: str, compute_capabilities: Sequence[str] | None) -> torch.device:
     if compute_capabilities is not None:
         raise InvalidArgumentError(
             f"tensorrt: expected compute_capabilities=None, got {', '.join(compute_capabilities)};"
             " it builds for the GPU that it runs on, the flavour tensorrt-rtx for others"
         )
-    require_gpu("tensorrt: building a plan")
-    return (targets.of_gpu(torch.device("cuda", torch.cuda.current_device())),)
+    return targets.usable_gpu(device, "tensorrt")
 
 
 def _network_flags(library: Library) -> int:
@@ -161,12 +165,12 @@ def _set_targets(config: Any, library: Library, capabilities: Sequence[str]) -> 
 
 
 def _parser_errors(parser: Any) -> str:
-    """Which operator, and why; the first few."""
+    """Which operators, and why; the first few."""
     errors = [parser.get_error(i) for i in range(min(parser.num_errors, 3))]
     return "; ".join(
-        f"operator {e.node()} ({e.node_operator()} {e.node_name()!r}): {e.desc().strip()}"
-        if e.node() >= 0
-        else e.desc().strip()
+        f"{e.node_operator() or 'the file'} {e.node_name()}".strip()
+        + ": "
+        + " ".join(e.desc().split())
         for e in errors
     )
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiqa_fast.engines.runner import Array
 from fiqa_fast.engines.tensorrt.batch_profile import BatchProfile
 from fiqa_fast.engines.tensorrt.messages import Messages
-from fiqa_fast.engines.tensorrt.tensors import Array, TensorSpec
+from fiqa_fast.engines.tensorrt.tensors import TensorSpec
 from fiqa_fast.errors import UnavailableError
 
 _SLOTS = 2

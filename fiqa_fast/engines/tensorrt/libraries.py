@@ -53,12 +53,13 @@ def load_library(flavour: Flavour) -> Library:
     remedy = f"pip install 'fiqa-fast[{flavour}]'"
     try:
         module = importlib.import_module(_MODULES[flavour])
-    except (ImportError, OSError) as error:  # OSError: its shared libraries are not there
+        version = str(module.__version__)
+    except (ImportError, OSError, AttributeError) as error:
+        # OSError: its shared libraries are missing. AttributeError: a folder of that name.
         raise UnavailableError(
             f"{flavour}: expected the package {_MODULES[flavour]} to be installed, got: {error};"
             f" {remedy}"
         ) from error
-    version = str(module.__version__)
     if _numbers(version) < _OLDEST[flavour]:
         oldest = ".".join(str(n) for n in _OLDEST[flavour])
         raise UnavailableError(

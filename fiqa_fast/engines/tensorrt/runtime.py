@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiqa_fast.engines.runner import Array
 from fiqa_fast.engines.tensorrt import refit, targets
 from fiqa_fast.engines.tensorrt.lane import Lane
-from fiqa_fast.engines.tensorrt.libraries import load_library, require_gpu
+from fiqa_fast.engines.tensorrt.libraries import load_library
 from fiqa_fast.engines.tensorrt.messages import Messages
 from fiqa_fast.engines.tensorrt.plan_file import PlanRecord, read_plan
 from fiqa_fast.engines.tensorrt.runtime_cache import RuntimeCache
 from fiqa_fast.engines.tensorrt.tensors import (
-    Array,
     TensorSpec,
     batch_of_arrays,
     batch_of_tensors,
@@ -69,8 +69,9 @@ class TensorRTEngine:
     ) -> None:
         content, self.record = read_plan(plan, onnx)
         self._library = load_library(self.record.flavour)
-        self._device = _device(device)
         self._check(lanes, runtime_cache)
+        self._device = targets.usable_gpu(device, self.record.flavour)
+        self.record.require_gpu(targets.of_gpu(self._device))
         self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
         self._number_of_lanes = lanes
         self._taking_all = threading.Lock()
@@ -191,12 +192,6 @@ class TensorRTEngine:
                 " kernels"
             )
         self.record.require_library(self._library)
-        require_gpu(f"{flavour}: running a plan")
-        if self._device.index >= torch.cuda.device_count():
-            raise UnavailableError(
-                f"{flavour}: expected one of {torch.cuda.device_count()} GPUs, got {self._device}"
-            )
-        self.record.require_gpu(targets.of_gpu(self._device))
 
     def _new_lane(self) -> Lane:
         make = self._engine.create_execution_context
@@ -256,19 +251,3 @@ class TensorRTEngine:
                 f"{self.record.flavour}: expected an open engine, got a closed one; load the plan"
                 " again"
             )
-
-
-def _device(name: str) -> torch.device:
-    """The CUDA device of that name, with its number."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidArgumentError(
-            f"tensorrt: expected device to be 'cuda' or 'cuda:N', got {name!r}"
-        ) from error
-    if device.type != "cuda":
-        raise InvalidArgumentError(
-            f"tensorrt: expected device to be 'cuda' or 'cuda:N', got {name!r}; on a CPU take the"
-            " engine openvino or onnxruntime"
-        )
-    return torch.device("cuda", device.index or 0)

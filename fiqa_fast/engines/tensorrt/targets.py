@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fiqa_fast.engines.tensorrt.libraries import require_gpu
 from fiqa_fast.engines.tensorrt.onnx_model import OnnxModel
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError
 
@@ -46,3 +47,32 @@ def of_gpu(device: torch.device) -> str:
     """The compute capability of a GPU, such as "SM86"."""
     major, minor = torch.cuda.get_device_capability(device)
     return f"SM{major}{minor}"
+
+
+def usable_gpu(device: str, what: str) -> torch.device:
+    """A GPU by torch's name; "cuda" is "cuda:0".
+
+    Args:
+        device: "cuda" or "cuda:N".
+        what: it is for, for messages.
+
+    Raises:
+        InvalidArgumentError: it is another kind of device, or none.
+        UnavailableError: the machine does not have it.
+    """
+    try:
+        named = torch.device(device)
+    except RuntimeError:
+        named = torch.device("cpu")
+    if named.type != "cuda":
+        raise InvalidArgumentError(
+            f"{what}: expected device to be 'cuda' or 'cuda:N', got {device!r}; on a CPU take the"
+            " engine openvino or onnxruntime"
+        )
+    require_gpu(what)
+    gpu = torch.device("cuda", named.index or 0)
+    if gpu.index >= torch.cuda.device_count():
+        raise UnavailableError(
+            f"{what}: expected one of {torch.cuda.device_count()} GPUs, got {gpu}"
+        )
+    return gpu

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fiqa_fast.engines.runner import Array
 from fiqa_fast.engines.tensorrt.libraries import Library
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError
-
-Array = npt.NDArray[Any]
 
 # What numpy and torch both have, by TensorRT's names.
 _DTYPES = {
