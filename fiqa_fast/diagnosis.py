@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import torch
 
 from fiqa_fast import _extension
 from fiqa_fast.backbones.families import sface
+from fiqa_fast.engines.scoring import GRAPH_ENGINES, why_no_engine
 from fiqa_fast.errors import FiqaError
 from fiqa_fast.images import detect
 from fiqa_fast.version import __version__
@@ -26,15 +26,6 @@ _CPU_FEATURES = {
     "AMX BF16": "amx_bf16",
     "AMX INT8": "amx_int8",
 }
-# Engines to come: the package that each needs.
-_ENGINE_PACKAGES = {
-    "openvino": "openvino",
-    "onnxruntime": "onnxruntime",
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt_rtx",
-}
-
-
 @dataclass(frozen=True)
 class Finding:
     """One line of the diagnosis.
@@ -116,10 +107,9 @@ def _devices() -> Iterator[Finding]:
 
 def _engines() -> Iterator[Finding]:
     yield Finding("engines", "torch", True, torch.__version__)
-    for engine, package in _ENGINE_PACKAGES.items():
-        installed = importlib.util.find_spec(package) is not None
-        state = "installed" if installed else "not installed"
-        yield Finding("engines", engine, False, f"not supported by this version ({state})")
+    for engine in GRAPH_ENGINES:
+        reason = why_no_engine(engine)
+        yield Finding("engines", engine, not reason, reason or importlib.metadata.version(engine))
 
 
 def _weights() -> Iterator[Finding]:

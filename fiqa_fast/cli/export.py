@@ -41,6 +41,9 @@ def export(
         list[str] | None, typer.Option(help="A method's parameter, such as faceqan.k=5.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random draws of faceqan and ser-fiq.")] = 0,
+    all_outputs: Annotated[
+        bool, typer.Option("--all-outputs", help="Every output of the method, a column each.")
+    ] = False,
     embedding: Annotated[
         bool, typer.Option("--embedding", help="The file also gives the network's embedding.")
     ] = False,
@@ -62,9 +65,9 @@ def export(
 ) -> None:
     """Write a method on a network as one file for ONNX Runtime, OpenVINO or TensorRT.
 
-    The file takes crops, uint8 RGB [B, 112, 112, 3], and gives raw_score, float32 [B, outputs];
-    faceqan and ser-fiq take their random draws as a second input. Gradient methods need no autograd
-    there. Exit codes: 0 done, 1 a package, weights or folder cannot be used, 2 wrong option.
+    The file takes crops, uint8 RGB [B, 112, 112, 3], and gives raw_score, float32 [B, O]; faceqan
+    and ser-fiq take their random draws as a second input. Gradient methods need no autograd there.
+    Exit codes: 0 done, 1 a package, weights or folder cannot be used, 2 wrong option.
     """
     if to not in TARGETS:
         raise InvalidArgumentError(
@@ -98,6 +101,7 @@ def export(
         out,
         precision=precision,
         name=name,
+        outputs=None if all_outputs else (made.output,),
         with_embedding=embedding,
         calibration=find_crops(calibration, aligned=aligned) if calibration else None,
         compute_capabilities=gpu,

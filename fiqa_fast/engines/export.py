@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -12,11 +12,10 @@ import onnx
 
 from fiqa_fast.engines import openvino, tensorrt
 from fiqa_fast.engines.inputs import inputs_of
-from fiqa_fast.engines.onnx_file import to_onnx
+from fiqa_fast.engines.onnx_file import read_provenance, to_onnx
 from fiqa_fast.engines.plain_layers import check_precision, on_plain_layers
 from fiqa_fast.engines.tensorrt.libraries import Flavour
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.provenance import Provenance, provenance_of
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.types import UInt8Array
 
@@ -34,6 +33,7 @@ def export_scorer(
     *,
     precision: str = "float32",
     name: str | None = None,
+    outputs: Sequence[str] | None = None,
     with_embedding: bool = False,
     calibration: Iterable[UInt8Array] | None = None,
     profile: tensorrt.BatchProfile | None = None,
@@ -55,6 +55,7 @@ def export_scorer(
         precision: "float32" ("fp32"), "fp16", "bf16", or "int8" (for openvino, of methods of one
             forward pass).
         name: of the file; None: the method's.
+        outputs: of the method, in the order of raw_score's columns; None: all of them.
         with_embedding: also give the network's raw embedding.
         calibration: for int8: crops to measure activation ranges over, uint8 RGB [112, 112, 3]
             each.
@@ -75,7 +76,7 @@ def export_scorer(
     path = out / f"{name or scorer.spec.name}{SUFFIXES[to]}"
     # OpenVINO rounds to bf16 and fp16 when it compiles; the others run a graph as it is typed.
     typed = "float32" if to == "openvino" else precision
-    model = to_onnx(on_plain_layers(scorer, typed), with_embedding=with_embedding)
+    model = to_onnx(on_plain_layers(scorer, typed), outputs, with_embedding=with_embedding)
     if to == "onnx":
         onnx.save(model, path)
     elif to == "openvino":
@@ -83,7 +84,7 @@ def export_scorer(
         if precision == "int8":
             inputs = (inputs_of(scorer, crop[None]) for crop in calibration or ())
             converted = openvino.quantise(converted, inputs)
-        openvino.write(converted, path, _provenance(scorer, precision))
+        openvino.write(converted, path, replace(read_provenance(model), precision=precision))
     else:
         with tempfile.TemporaryDirectory(prefix="fiqa-fast-export-") as folder:
             graph = Path(folder) / "graph.onnx"
@@ -96,10 +97,6 @@ def export_scorer(
                 compute_capabilities=compute_capabilities,
             )
     return path
-
-
-def _provenance(scorer: Scorer, precision: str) -> Provenance:
-    return replace(provenance_of(on_plain_layers(scorer, "float32")), precision=precision)
 
 
 def _check(scorer: Scorer, to: str, precision: str) -> None:

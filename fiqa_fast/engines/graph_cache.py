@@ -21,20 +21,21 @@ ENVIRONMENT_VARIABLE = "FIQA_FAST_CACHE"
 _CODE = Path(__file__).parent
 
 
-def onnx_of(scorer: Scorer) -> onnx.ModelProto:
-    """The graph of a scorer, from the cache or traced.
+def onnx_of(scorer: Scorer, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    """The graph of some outputs of a scorer, from the cache or traced.
 
     Args:
         scorer: as `to_onnx` takes it. Where its network's weights come from no file, nothing is
             kept.
+        outputs: as `to_onnx` takes them.
     """
-    path = _path(scorer)
+    path = _path(scorer, outputs)
     if path is not None and path.exists():
         try:
             return onnx.load(path)
         except Exception:  # a damaged file: protobuf raises what it likes
             path.unlink()
-    model = to_onnx(scorer)
+    model = to_onnx(scorer, outputs)
     if path is not None:
         _keep(model, path)
     return model
@@ -49,10 +50,11 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "fiqa_fast"
 
 
-def _path(scorer: Scorer) -> Path | None:
+def _path(scorer: Scorer, outputs: tuple[str, ...]) -> Path | None:
     if not scorer.backbone.weights_sha256:
         return None
-    key = hashlib.sha256(f"{provenance_of(scorer).to_json()} {OPSET} {torch.__version__}".encode())
+    facts = (provenance_of(scorer).to_json(), outputs, OPSET, torch.__version__)
+    key = hashlib.sha256(repr(facts).encode())
     for file in sorted([*_CODE.glob("*.py"), *_CODE.parent.glob("scorers/*.py")]):
         key.update(file.read_bytes())  # what traces, and what is traced
     return cache_folder() / "graphs" / f"{scorer.spec.name}-{key.hexdigest()[:24]}.onnx"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ METADATA_KEY = "fiqa"
 OUTPUTS = ("raw_score", "embedding")
 
 
-def to_onnx(scorer: Scorer, *, with_embedding: bool = False) -> onnx.ModelProto:
+def to_onnx(
+    scorer: Scorer, outputs: Sequence[str] | None = None, *, with_embedding: bool = False
+) -> onnx.ModelProto:
     """Writes a scorer as an ONNX model.
 
     Its inputs are crops, uint8 RGB [batch, 112, 112, 3], and, for random methods, noise
@@ -37,16 +40,20 @@ def to_onnx(scorer: Scorer, *, with_embedding: bool = False) -> onnx.ModelProto:
 
     Args:
         scorer: on the CPU, with the engine "reference"; its network's precision is the graph's.
+        outputs: of the method, in the order of the columns of raw_score; None: all of them. What
+            none of them needs is not computed.
         with_embedding: see above.
 
     Raises:
         UnavailableError: the method cannot be written as a graph, or onnxscript is missing.
     """
     require("onnxscript", "engines")
-    model = _convert(trace(scorer, with_embedding=with_embedding), scorer, with_embedding)
+    columns = tuple(scorer.spec.outputs if outputs is None else outputs)
+    graph = trace(scorer, columns, with_embedding=with_embedding)
+    model = _convert(graph, scorer, with_embedding)
     _use_no_float64(model)
     _type_weights(model)
-    provenance = provenance_of(scorer)
+    provenance = replace(provenance_of(scorer), outputs=columns)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, provenance.to_json()
     model.producer_name, model.producer_version = "fiqa_fast", provenance.version

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -26,40 +28,54 @@ _RANDOM_IMAGES_PER_CALL = 1  # each brings k or T copies of its own
 
 
 class EngineGraph:
-    """A scorer's graph on an engine. See `CompiledGraph`.
+    """A scorer's graphs on an engine, one for each choice of outputs. See `CompiledGraph`.
 
     Engines choose other kernels for other batches, so that a score may depend on its batch in its
     last digits (2e-7 of it in float32 on OpenVINO).
 
     Args:
-        scorer: whose graph it is; it draws the noise.
-        runner: the compiled graph.
+        scorer: whose graphs they are; it draws the noise.
+        compile_outputs: makes the graph of some outputs.
     """
 
-    def __init__(self, scorer: Scorer, runner: Runner) -> None:
-        self._scorer, self._runner = scorer, runner
+    def __init__(
+        self, scorer: Scorer, compile_outputs: Callable[[tuple[str, ...]], Runner]
+    ) -> None:
+        self._scorer, self._compile = scorer, compile_outputs
+        self._runners: dict[tuple[str, ...], Runner] = {}
+        self._compiling = threading.Lock()
+        runner = self._runner((scorer.output,))
         self.engine, self.precision, self.device = runner.engine, runner.precision, runner.device
 
-    def evaluate(self, crops: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
-        """Scores crops with every output.
+    def evaluate(
+        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Scores crops.
 
         Args:
             crops: uint8 RGB [B, 3, 112, 112].
+            outputs: those wanted.
             noise: explicit draws for a random method, [B, ...]; None: its own.
 
         Returns:
             For each output float32 [B], on the CPU.
         """
-        outputs = self._scorer.spec.outputs
+        runner = self._runner(tuple(outputs))
         size = _RANDOM_IMAGES_PER_CALL if self._scorer.noise_spec else _IMAGES_PER_CALL
         parts = [np.empty((0, len(outputs)), np.float32)]
         for start in range(0, len(crops), size):
             chunk = slice(start, start + size)
             pixels = crops[chunk].permute(0, 2, 3, 1).cpu().numpy()
             inputs = inputs_of(self._scorer, pixels, None if noise is None else noise[chunk])
-            parts.append(self._runner.run(inputs)["raw_score"])
+            parts.append(runner.run(inputs)["raw_score"])
         columns = torch.from_numpy(np.concatenate(parts))
         return {output: columns[:, i] for i, output in enumerate(outputs)}
+
+    def _runner(self, outputs: tuple[str, ...]) -> Runner:
+        with self._compiling:
+            if outputs not in self._runners:
+                self._runners[outputs] = self._compile(outputs)
+            return self._runners[outputs]
 
 
 def why_no_engine(engine: str) -> str:
@@ -99,13 +115,14 @@ def compile_scorer(scorer: Scorer, engine: str, precision: str, device: str = "a
             " choose another engine"
         )
     # OpenVINO rounds a graph in float32 when it compiles it; the others run it as it is typed.
-    typed = "float32" if engine == "openvino" else precision
-    model = graph_cache.onnx_of(on_plain_layers(scorer, typed))
-    runner: Runner
-    if engine == "openvino":
-        runner = openvino.OpenVINORunner(openvino.convert(model), precision=precision)
-    elif engine == "onnxruntime":
-        runner = onnxruntime.OnnxRuntimeRunner(model)
-    else:
-        runner = plan_runner(model, cast("Flavour", engine), device)
-    scorer.graph = EngineGraph(scorer, runner)
+    plain = on_plain_layers(scorer, "float32" if engine == "openvino" else precision)
+
+    def compile_outputs(outputs: tuple[str, ...]) -> Runner:
+        model = graph_cache.onnx_of(plain, outputs)
+        if engine == "openvino":
+            return openvino.OpenVINORunner(openvino.convert(model), precision=precision)
+        if engine == "onnxruntime":
+            return onnxruntime.OnnxRuntimeRunner(model)
+        return plan_runner(model, cast("Flavour", engine), device)
+
+    scorer.graph = EngineGraph(scorer, compile_outputs)

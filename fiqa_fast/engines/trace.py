@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,16 +19,17 @@ from fiqa_fast.scorers.base import Scorer, working
 from fiqa_fast.scorers.evaluation import modes_of_scoring
 
 
-def trace(scorer: Scorer, *, with_embedding: bool = False) -> GraphModule:
+def trace(scorer: Scorer, outputs: Sequence[str], *, with_embedding: bool = False) -> GraphModule:
     """Writes a scorer out as a graph; the batch is its only dynamic dimension.
 
     Args:
         scorer: on the CPU, with the engine "reference". Its network's precision is the graph's.
+        outputs: of the method, in the order of the columns.
         with_embedding: the graph also gives the network's raw embedding.
 
     Returns:
         A module that takes the inputs of `example_inputs` and returns raw_score, float32 [B, O]
-        (O: the outputs of the method, in their order), and embedding, float32 [B, D].
+        (a column for each output), and embedding, float32 [B, D].
 
     Raises:
         UnavailableError: the method cannot be written as a graph.
@@ -39,7 +40,7 @@ def trace(scorer: Scorer, *, with_embedding: bool = False) -> GraphModule:
             f"export: expected a method that can be written as a graph, got {scorer.spec.name}:"
             f" {obstacle}; run it on the engine torch"
         )
-    backbone, outputs = scorer.backbone, scorer.spec.outputs
+    backbone = scorer.backbone
 
     def run(crops: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         forward = ForwardPass(backbone, fitted(backbone.spec.input, crops))

@@ -103,8 +103,10 @@ class CompiledGraph(Protocol):
     precision: str
     device: str
 
-    def evaluate(self, crops: Tensor, noise: Tensor | None) -> Mapping[str, Tensor]:
-        """Scores crops, uint8 RGB [B, 3, 112, 112] -> [B] for each output of the method."""
+    def evaluate(
+        self, crops: Tensor, outputs: Sequence[str], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """Scores crops, uint8 RGB [B, 3, 112, 112] -> [B] for each of the outputs."""
         ...
 
 

@@ -66,9 +66,8 @@ def evaluate_together(
     for scorer in scorers:
         if scorer.graph is not None:
             begin = time.perf_counter()
-            scores = scorer.graph.evaluate(aligned, noise.get(scorer))
-            of_outputs = {output: scores[output] for output in outputs[scorer]}
-            found[scorer] = Evaluation(of_outputs, time.perf_counter() - begin)
+            scores = scorer.graph.evaluate(aligned, outputs[scorer], noise.get(scorer))
+            found[scorer] = Evaluation(dict(scores), time.perf_counter() - begin)
     by_passes = [scorer for scorer in scorers if scorer.graph is None]
     if by_passes:
         batch = backbone.spec.input.fitted(aligned)
