@@ -12,17 +12,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
+SERVE_VENV ?= .venv-serve
+SERVE_READY := $(SERVE_VENV)/.ready
 SCORERS := grafiqs,faceqan,ser-fiq,embedding-norm,froq,lightqnet \
 	--weights lightqnet=tests/golden/lightqnet/lightqnet-dm100.pb
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help setup score test test-all lint format tables bench clean
+.PHONY: help setup serve-env score test test-all lint format tables bench clean
 
 help:
 	@echo "make score     score the example photographs, write results/*/report.html"
 	@echo "make test      the fast tests           make test-all  every test"
 	@echo "make lint      style and types          make format    repair the style"
 	@echo "make bench     benchmarks               make tables    tables of README and docs"
+	@echo "make serve-env what \`fiqa-fast serve start --cpu\` runs Triton in"
 	@echo "make clean     remove what make made"
 
 setup: $(NATIVE)
@@ -43,6 +46,16 @@ $(NATIVE): $(READY) CMakeLists.txt $(shell find csrc -type f)
 	$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
+# Triton's own environment: two packages, and everything else from $(VENV), behind them on the path.
+serve-env: $(SERVE_READY)
+
+$(SERVE_READY): deploy/requirements-serve.txt $(READY)
+	test -x $(SERVE_VENV)/bin/python || $(BIN)/python -m venv --without-pip $(SERVE_VENV)
+	$(PIP) --python $(SERVE_VENV)/bin/python install --no-deps -r deploy/requirements-serve.txt
+	$(BIN)/python -c 'import sysconfig as s; print("import site; site.addsitedir(%r)" % s.get_path("purelib"))' \
+		> $$($(SERVE_VENV)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/zz_fiqa_fast.pth
+	@touch $@
+
 score: setup
 	$(BIN)/fiqa-fast score examples/faces -o results/photos --overwrite --explain --scorer $(SCORERS)
 	$(BIN)/python examples/degradation_ladder.py examples/faces results/ladder-crops
@@ -50,10 +63,10 @@ score: setup
 	$(BIN)/python examples/ladder_spearman.py results/ladder/scores.parquet results/ladder-crops/ladder.csv -o results/ladder/spearman
 	@echo "see results/photos/report.html and results/ladder/report.html"
 
-test: setup
+test: setup serve-env
 	$(BIN)/python -m pytest -q
 
-test-all: setup
+test-all: setup serve-env
 	$(BIN)/python -m pytest -q -m ""
 
 lint: setup
@@ -78,4 +91,4 @@ bench: setup
 	@echo "see results/benchmarks.md and results/benchmark.md"
 
 clean:
-	rm -rf $(VENV) build results
+	rm -rf $(VENV) $(SERVE_VENV) build results

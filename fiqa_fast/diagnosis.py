@@ -26,6 +26,8 @@ _CPU_FEATURES = {
     "AMX BF16": "amx_bf16",
     "AMX INT8": "amx_int8",
 }
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the diagnosis.

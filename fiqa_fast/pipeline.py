@@ -23,7 +23,7 @@ from fiqa_fast.backbones.registry import load_backbone
 from fiqa_fast.calibration import Calibration
 from fiqa_fast.errors import FiqaError, ImageError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces, resize_crop
-from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_image
+from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, decode_bytes, decode_image
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector, select_faces
 from fiqa_fast.images.pixels import check_pixels
 from fiqa_fast.provenance import provenance_of
@@ -42,7 +42,8 @@ from fiqa_fast.types import (
 )
 
 DEFAULT_BATCH_SIZE = 16
-Source = str | Path | UInt8Array
+Source = str | Path | bytes | UInt8Array
+"""A path; the content of an image file; or pixels: uint8 RGB [H, W, 3]."""
 OnFace = Callable[[AlignedFace, Sequence[ScoreRow]], object]
 
 
@@ -64,14 +65,16 @@ class FaceFinder:
         """Crops the wanted faces out of one image, or says why there are none.
 
         Args:
-            source: a path, or pixels: uint8 RGB [H, W, 3].
+            source: see `Source`.
             number: position among the sources, which names an image that has no path.
         """
-        path = f"<array {number}>" if isinstance(source, np.ndarray) else os.fspath(source)
+        path = source_name(source, number)
         try:
             if isinstance(source, np.ndarray):
                 check_pixels("score", source)
                 image = FaceImage(path, source)
+            elif isinstance(source, bytes):
+                image = decode_bytes(source, path=path, max_megapixels=self.max_megapixels)
             else:
                 image = decode_image(path, max_megapixels=self.max_megapixels)
             if self.detector is None:
@@ -94,6 +97,13 @@ class FaceFinder:
             return FailedImage(path, FailureReason.INTERNAL_ERROR, message)
 
 
+def source_name(source: Source, number: int) -> str:
+    """What stands in the column `path` for the image at a position among the sources."""
+    if isinstance(source, np.ndarray):
+        return f"<array {number}>"
+    return f"<bytes {number}>" if isinstance(source, bytes) else os.fspath(source)
+
+
 def score_stream(
     sources: Iterable[Source],
     scorers: Sequence[Scorer],
@@ -108,7 +118,7 @@ def score_stream(
     """Scores images one after the other, working ahead in the background.
 
     Args:
-        sources: paths, or pixels: uint8 RGB [H, W, 3]; may be a generator of any length.
+        sources: see `Source`; may be a generator of any length.
         scorers: the methods, each with its network.
         finder: how faces are found.
         batch_size: faces that are collected before the scorers are called.
@@ -168,7 +178,7 @@ def score_images(
     For many images use `score_stream`, which holds only a few of them at a time.
 
     Args:
-        sources: paths, or pixels: uint8 RGB [H, W, 3].
+        sources: paths, contents of image files, or pixels: uint8 RGB [H, W, 3].
         scorers: names of methods, or scorers from `create_scorer` (needed for methods that bring
             weights of their own). Those on one network share its forward pass.
         aligned: take the images as crops that are aligned already.
@@ -191,7 +201,7 @@ def score_images(
         >>> rows[0].score.quality
         87.2
     """
-    if isinstance(sources, str | Path | np.ndarray):
+    if isinstance(sources, str | Path | bytes | np.ndarray):
         raise InvalidArgumentError(
             f"score: expected a list of paths or of pixels, got one {type(sources).__name__};"
             " put it into a list, and folders through fiqa_fast.images.sources.find_images"

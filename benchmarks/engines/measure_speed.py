@@ -1,4 +1,4 @@
-"""Milliseconds for a face on each engine, precision and batch size, all in turn in every round.
+"""Milliseconds for a face on each engine, precision and batch size; the engines take turns.
 
     python benchmarks/engines/measure_speed.py -o results/engine_speed
 
@@ -36,6 +36,7 @@ from fiqa_fast.errors import FiqaError
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.registry import create_scorer
 
+_ROUNDS, _REST_S = 3, 0.3
 BATCHES = (1, 8, 32)
 PRECISIONS = ("float32", "bf16", "int8")
 CASES = (
@@ -117,36 +118,29 @@ def measure(
     case: str, precision: str, batch: int, files: NetworkFiles, folder: Path, seconds: float
 ) -> Iterator[Timing]:
     calls = dict(contenders(case, precision, batch, files, folder))
-    for call in calls.values():
-        call()
-        call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    begin = time.perf_counter()
-    while len(next(iter(times.values()))) < 5 or time.perf_counter() - begin < seconds:
+    for _ in range(_ROUNDS):
         for name, call in calls.items():
-            start = time.perf_counter()
+            time.sleep(_REST_S)  # threads of the one before spin for a while
             call()
-            times[name].append((time.perf_counter() - start) * 1e3 / batch)
+            begin = time.perf_counter()
+            while not times[name] or time.perf_counter() - begin < seconds / _ROUNDS:
+                start = time.perf_counter()
+                call()
+                times[name].append((time.perf_counter() - start) * 1e3 / batch)
     for name, values in times.items():
         middle = median(values)
         low, high = np.percentile(values, [10, 90])
-        yield Timing(
-            case,
-            name,
-            precision,
-            batch,
-            round(middle, 3),
-            round((high - low) / middle, 3),
-            len(values),
-        )
+        spread = float(round((high - low) / middle, 3))
+        yield Timing(case, name, precision, batch, round(middle, 3), spread, len(values))
 
 
 def table(timings: list[Timing]) -> str:
     lines = [
         "# Engines: milliseconds for a face",
         "",
-        "Medians; in brackets the spread (90th minus 10th percentile, of the median). All engines"
-        " of a line run in turn in every round. openvino: through this package; raw: a plain loop"
+        "Medians; in brackets the spread (90th minus 10th percentile, of the median). The engines"
+        " of a line take turns, three times. openvino: through this package; raw: a plain loop"
         " over the compiled model with its inputs ready. iresnet50: weights of the golden recipe.",
         "",
         "| method@network | precision | batch | torch | openvino | raw | over raw | onnxruntime |",
@@ -175,7 +169,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--precisions", default=",".join(PRECISIONS))
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each line of the table")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each cell of the table")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     timings: list[Timing] = []

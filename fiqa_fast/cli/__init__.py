@@ -17,9 +17,11 @@ from fiqa_fast.cli.benchmark import benchmark
 from fiqa_fast.cli.calibrate import calibrate
 from fiqa_fast.cli.doctor import doctor
 from fiqa_fast.cli.exit_codes import ExitCode
+from fiqa_fast.cli.export import export
 from fiqa_fast.cli.models import models
 from fiqa_fast.cli.report import report
 from fiqa_fast.cli.score import score
+from fiqa_fast.cli.serve import serve
 from fiqa_fast.cli.weights import weights
 from fiqa_fast.errors import FiqaError, InvalidArgumentError
 
@@ -30,9 +32,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _verb in (score, calibrate, report, models, benchmark, doctor):
+for _verb in (score, calibrate, report, models, export, benchmark, doctor):
     app.command()(_verb)
 app.add_typer(weights)
+app.add_typer(serve)
 
 
 def main() -> None:

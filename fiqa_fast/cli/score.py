@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
@@ -16,10 +14,15 @@ from fiqa_fast.backbones.families.none import NAME as NO_NETWORK
 from fiqa_fast.calibration import Calibration, find_calibration, read_calibrations
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.options import parse_options, parse_per_method
-from fiqa_fast.cli.progress import with_progress
-from fiqa_fast.cli.summary import Summary
+from fiqa_fast.cli.score_on_server import (
+    DEFAULT_TIMEOUT_S,
+    check_server_options,
+    is_given,
+    score_on_server,
+)
+from fiqa_fast.cli.scoring_job import ScoringJob
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.explanation.writer import ExplanationWriter, remove_explanations
+from fiqa_fast.explanation.writer import ExplanationWriter
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, pixel_limit
 from fiqa_fast.images.detect import FacePolicy, YuNetDetector
 from fiqa_fast.images.sources import find_images
@@ -30,14 +33,14 @@ from fiqa_fast.pipeline import (
     check_policy,
     score_stream,
 )
-from fiqa_fast.report.html import write_report
-from fiqa_fast.results import Mode, ResultsWriter, stored_path
+from fiqa_fast.results import Mode
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.scorers.registry import create_scorer, default_network, scorer_class
 from fiqa_fast.version import __version__
 
 
 def score(
+    context: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -110,6 +113,18 @@ def score(
             help="Also write a picture of what each score looks at, into OUT/explanations.",
         ),
     ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[grpc|grpcs|http|https://]HOST:PORT",
+            help="Score on a server of `fiqa-fast serve`. It also finds the faces, as its"
+            " repository says, unless --faces or --aligned is given. --scorer names its models;"
+            " default: all that it offers. A token is read from FIQA_SERVER_TOKEN.",
+        ),
+    ] = None,
+    server_timeout: Annotated[
+        float, typer.Option(help="Seconds for an image on the server, with waiting and retries.")
+    ] = DEFAULT_TIMEOUT_S,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
     ] = False,
@@ -121,14 +136,17 @@ def score(
 
     Every image becomes rows: one per face and method, or one per method with the reason where there
     is no score. Exit codes: 0 done, 1 weights, device or folder cannot be used, 2 wrong option, 3
-    nothing to score, 130 interrupted (what was scored is kept; continue with --resume).
+    nothing to score, 130 interrupted (what was scored is kept; continue with --resume). With
+    --server, 1 is also a server that went away; --resume continues too.
     """
     console = Console(stderr=True, markup=False)  # names of files may hold brackets
     check_policy(faces)
+    policy: FacePolicy = next(p for p in get_args(FacePolicy) if p == faces)
     check_batch_size(batch_size)
     pixel_limit(max_megapixels)
     names = [name.strip() for name in scorer.split(",") if name.strip()]
-    options = parse_options(option or [], names)
+    if server is not None:
+        check_server_options(context)
     if resume and overwrite:
         raise InvalidArgumentError("score: expected --resume or --overwrite, got both; choose one")
     calibrations = {path: read_calibrations(path) for path in calibration or []}
@@ -137,8 +155,23 @@ def score(
     if first is None:
         console.print(f"nothing to score: no image in {', '.join(paths)}")
         raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
-    images = chain([first], images)
+    mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
+    job = ScoringJob(paths, chain([first], images), out, mode, console)
+    if server is not None:
+        score_on_server(
+            job,
+            server,
+            server_timeout,
+            names if is_given(context, "scorer") else None,
+            detect="none" if aligned else "client" if is_given(context, "faces") else "server",
+            faces=policy,
+            all_outputs=all_outputs,
+            max_megapixels=max_megapixels,
+            calibrations=calibrations,
+        )
+        return
 
+    options = parse_options(option or [], names)
     without_network = [n for n in names if scorer_class(n).spec.networks == (NO_NETWORK,)]
     scorers = _make_scorers(
         options,
@@ -153,7 +186,7 @@ def score(
     )
     finder = FaceFinder(
         None if aligned else YuNetDetector(),
-        faces=next(p for p in get_args(FacePolicy) if p == faces),
+        faces=policy,
         max_megapixels=max_megapixels,
     )
     given = [c for of_file in calibrations.values() for c in of_file]
@@ -166,57 +199,27 @@ def score(
         max_megapixels=max_megapixels,
         calibrations=sorted(c.digest for c in given),
     )
-    used = _find_used(given, scorers, all_outputs=all_outputs)
-    for path, of_file in calibrations.items():
-        if not any(c in used for c in of_file):
-            console.print(f"calibration {path} fits none of the scores", soft_wrap=True)
-    explanations = out / "explanations"
     explainer = None
     if explain:
-        explainer = ExplanationWriter(explanations, scorers, all_outputs=all_outputs)
-    mode: Mode = "resume" if resume else "overwrite" if overwrite else "new"
-    summary = Summary(used)
-    writer = ResultsWriter(out, settings, mode)
-    try:
-        with writer:
-            if mode == "overwrite":
-                remove_explanations(explanations)
-            # The names are listed before the first is scored: that gives the remaining time.
-            todo = [path for path in images if stored_path(path) not in writer.finished_paths]
-            if writer.finished_paths:
-                console.print(f"resuming: {len(writer.finished_paths)} images are already scored")
-            rows = score_stream(
-                todo,
-                scorers,
-                finder=finder,
-                batch_size=batch_size,
-                all_outputs=all_outputs,
-                calibrations=given,
-                on_face=None if explainer is None else explainer.write,
-            )
-            for image_rows in with_progress(rows, len(todo), console):
-                writer.write_image(image_rows)
-                summary.add(image_rows)
-    except KeyboardInterrupt:
-        console.print(
-            f"interrupted: {summary.images} images are scored and kept in {writer.csv_path};"
-            " continue with --resume"
-        )
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-    report_path = out / "report.html"
-    title = f"Face image quality: {', '.join(Path(p).name or p for p in paths)}"
-    date = {"date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
-    write_report(pq.read_table(writer.parquet_path), report_path, title=title, settings=date)
-    summary.show(Console())
-    console.print(f"wrote {writer.parquet_path}, {writer.csv_path} and {report_path}")
+        explainer = ExplanationWriter(job.explanations, scorers, all_outputs=all_outputs)
+    job.run(
+        lambda todo: score_stream(
+            todo,
+            scorers,
+            finder=finder,
+            batch_size=batch_size,
+            all_outputs=all_outputs,
+            calibrations=given,
+            on_face=None if explainer is None else explainer.write,
+        ),
+        settings,
+        calibrations,
+        _find_used(given, scorers, all_outputs=all_outputs),
+    )
     if explainer is not None:
-        console.print(f"wrote pictures into {explanations}")
+        console.print(f"wrote pictures into {job.explanations}")
         for failure in explainer.failures:
             console.print(f"without a picture: {failure}", soft_wrap=True)
-    if summary.nothing_exists:
-        console.print(f"nothing to score: no file behind {', '.join(paths)}")
-        raise typer.Exit(ExitCode.NOTHING_TO_SCORE)
 
 
 def _make_scorers(
@@ -264,8 +267,8 @@ def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
                 "backbone": s.backbone.spec.name,
                 "weights_sha256": s.backbone.weights_sha256,
                 "bn_statistics": s.backbone.bn_statistics,
-                "precision": s.backbone.precision,
-                "device": str(s.backbone.device),
+                "precision": s.precision,
+                "device": s.device,
                 "engine": s.engine,
             }
             for s in scorers

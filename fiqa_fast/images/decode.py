@@ -67,7 +67,7 @@ def decode_image(
         (900, 689, 3)
     """
     name = os.fspath(path)
-    data = _read(name, pixel_limit(max_megapixels))
+    data = read_image_file(name, max_megapixels)
     return decode_bytes(data, path=name, max_megapixels=max_megapixels)
 
 
@@ -123,7 +123,18 @@ def pixel_limit(max_megapixels: float) -> float:
     return max_megapixels * 1e6
 
 
-def _read(path: str, limit: float) -> bytes:
+def read_image_file(path: str, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> bytes:
+    """Reads a file that may be an image, as it is.
+
+    Args:
+        path: the file.
+        max_megapixels: a file that must hold more, from its size, is not read.
+
+    Raises:
+        ImageError: `file_not_found`, `not_an_image`, `image_too_large`.
+        InvalidArgumentError: `max_megapixels` is not positive.
+    """
+    limit = pixel_limit(max_megapixels)
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):

@@ -44,8 +44,8 @@ def build_engine(
         plan: the file to write; its record goes to `plan`.json.
         flavour: "tensorrt" builds for the GPU that it runs on; "tensorrt-rtx" ahead of time.
         profile: batch sizes; None: 1, 8 and 32.
-        compute_capabilities: for "tensorrt-rtx": some of `targets.AHEAD_OF_TIME`; None: all that
-            have the graph's number formats. For "tensorrt" it must be None.
+        compute_capabilities: for "tensorrt-rtx": some of `targets.AHEAD_OF_TIME`; None: all but
+            SM75 (Turing), which is better built for alone. For "tensorrt" it must be None.
         device: for "tensorrt": the GPU to build on and for.
         timing_cache: file of a timing cache, for "tensorrt" only; None: none.
         refittable: other weights can be put in later (`TensorRTEngine.refit`). The plan is slower,

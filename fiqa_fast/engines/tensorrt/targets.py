@@ -15,12 +15,16 @@ AHEAD_OF_TIME = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
 
 TURING = "SM75"
 
+DEFAULT = tuple(c for c in AHEAD_OF_TIME if c != TURING)
+"""A plan for Turing too would be worse on all others, whose kernels are then made as Turing needs
+them: its memory alone is several times as large."""
+
 
 def ahead_of_time(wanted: Sequence[str] | None, model: OnnxModel) -> tuple[str, ...]:
     """The compute capabilities of a plan that is built without a GPU.
 
     Args:
-        wanted: some of `AHEAD_OF_TIME`; None: all that have the graph's number formats.
+        wanted: some of `AHEAD_OF_TIME`; None: `DEFAULT`.
         model: the graph.
 
     Raises:
@@ -28,7 +32,7 @@ def ahead_of_time(wanted: Sequence[str] | None, model: OnnxModel) -> tuple[str, 
         UnavailableError: one lacks a number format of the graph.
     """
     if wanted is None:
-        return tuple(c for c in AHEAD_OF_TIME if c != TURING or not model.uses_bfloat16)
+        return DEFAULT
     unknown = [c for c in wanted if c not in AHEAD_OF_TIME]
     if unknown or not wanted or len(set(wanted)) < len(wanted):
         raise InvalidArgumentError(

@@ -14,12 +14,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # stand_in_cuda, stand_in_tensorrt, small_graphs
 
-import small_graphs  # noqa: E402 - found by the path above
-import stand_in_cuda  # noqa: E402
-import stand_in_tensorrt  # noqa: E402
+import small_graphs
+import stand_in_cuda
+import stand_in_tensorrt
 
-from fiqa_fast.engines.tensorrt import BatchProfile, TensorRTEngine, build_engine  # noqa: E402
-from fiqa_fast.engines.tensorrt.plan_file import record_path  # noqa: E402
+from fiqa_fast.engines.tensorrt import BatchProfile, TensorRTEngine, build_engine
+from fiqa_fast.engines.tensorrt.plan_file import record_path
 
 PROFILE = BatchProfile(min=2, opt=3, max=4)
 FLAVOURS = ("tensorrt", "tensorrt-rtx")

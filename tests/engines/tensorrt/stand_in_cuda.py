@@ -1,10 +1,10 @@
 """CUDA as far as the TensorRT runtime uses it through torch: streams, events, pinned memory.
 
 Nothing that is put on a stream happens before somebody waits for it, as on a GPU that is infinitely
-slow; new memory holds 0xFF bytes (NaN). So results that are read too early are wrong. On top of that
-every access to memory is compared with the earlier ones by vector clocks: two of which one writes
-must be ordered by a stream, an event or a wait of the host, or a `StandInError` names them. It does
-not depend on luck.
+slow; new memory holds 0xFF bytes (NaN). So results that are read too early are wrong. Besides, each
+access to memory is compared with the earlier ones by vector clocks: two of which one writes must be
+ordered by a stream, an event or a wait of the host, or a `StandInError` names them. Luck plays no
+part.
 """
 
 from __future__ import annotations
@@ -218,6 +218,10 @@ class StandInGpu:
         place = str(self.device(device)) if on_gpu else "pinned"
         stream = self.current_stream(device) if on_gpu else None
         memory = Memory(self, torch.Size(shape).numel() * dtype.itemsize, place, stream)
+        if stream is not None:
+            # torch hands out memory that work on this stream may still use.
+            user = stream.put("the memory's earlier owner", lambda: None)
+            self.access(user, memory, 0, memory.size, writes=True)
         return _wrapped(memory.view(0, dtype, shape), memory)
 
     # Called by the stand-ins
@@ -287,7 +291,6 @@ class StandInGpu:
 
 def install(monkeypatch: Any, gpu: StandInGpu) -> None:
     """Puts the stand-in in the place of torch's CUDA."""
-    global _gpu  # noqa: PLW0603
     monkeypatch.setitem(globals(), "_gpu", gpu)
     monkeypatch.setattr(torch, "empty", gpu.empty)
     for name, stands_in in {
@@ -320,6 +323,7 @@ class StandInTensor(torch.Tensor):
     """A tensor on the GPU, or in pinned memory. Knows the few operations that the runtime needs."""
 
     memory: Memory
+    raw: torch.Tensor
 
     def record_stream(self, stream: StandInStream) -> None:
         self.memory.streams.add(stream)
@@ -331,7 +335,9 @@ class StandInTensor(torch.Tensor):
         name = func.__self__.__name__ if func.__name__ == "__get__" else func.__name__
         known = globals().get(f"_op_{name.strip('_')}")
         if known is None:
-            raise StandInError(f"the stand-in has no {name} for tensors on a GPU or in pinned memory")
+            raise StandInError(
+                f"the stand-in has no {name} for tensors on a GPU or in pinned memory"
+            )
         with torch._C.DisableTorchFunctionSubclass():
             return known(*args, **(kwargs or {}))
 
@@ -357,13 +363,13 @@ def read_back(tensor: StandInTensor) -> torch.Tensor:
 
 def _wrapped(raw: torch.Tensor, memory: Memory) -> StandInTensor:
     tensor = torch.Tensor._make_subclass(StandInTensor, raw)
-    tensor.memory = memory
+    tensor.memory, tensor.raw = memory, raw
     return tensor
 
 
-def _raw(tensor: torch.Tensor) -> torch.Tensor:
-    with torch._C.DisableTorchFunctionSubclass():
-        return tensor.as_subclass(torch.Tensor)
+def _raw(tensor: StandInTensor) -> torch.Tensor:
+    """The plain tensor; unlike a view of the other one, it does not keep the memory allocated."""
+    return tensor.raw
 
 
 def _device(tensor: StandInTensor) -> torch.device:

@@ -3,8 +3,8 @@
 An engine computes with onnxruntime what its ONNX file says. A plan is either one of this module's
 own builder, or a real one of TensorRT-RTX whose ONNX file was named with `know_plan`. Calls are
 checked for what the real library demands (order, shapes within the profile, every address set,
-aligned and large enough, the right device, one thread for a context), and for what it does not check
-itself.
+aligned and large enough, the right device, one thread for a context), also where the library itself
+does not check it.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class DynamicShapesKernelSpecializationStrategy(enum.Enum):
 
 
 class BuilderFlag(enum.IntEnum):
-    REFIT = 2
-    TF32 = 7
+    REFIT = 4
+    TF32 = 6
 
 
 class MemoryPoolType(enum.Enum):
@@ -108,7 +108,7 @@ class MemoryPoolType(enum.Enum):
 
 
 class NetworkDefinitionCreationFlag(enum.IntEnum):
-    STRONGLY_TYPED = 1
+    STRONGLY_TYPED = 1  # in TensorRT 10
 
 
 class IHostMemory:
@@ -155,6 +155,7 @@ class Builder:
             "network_flags": network.flags,
             "workspace": config.workspace,
             "refittable": BuilderFlag.REFIT in config.on,
+            "device": current_gpu().current_device(),
         }
         graph = network.graph.SerializeToString()
         return IHostMemory(_MARK + json.dumps(settings).encode() + b"\n" + graph)
@@ -412,7 +413,7 @@ class IExecutionContext:
                 raise TypeError(f"set_input_shape(): incompatible arguments: {type(shape)}")
             engine, shape = self.engine, tuple(shape)
             smallest, _, largest = engine.settings["sizes"]
-            batch, *row = engine.get_tensor_shape(name)
+            row = list(engine.get_tensor_shape(name)[1:])
             fits = len(shape) == 1 + len(row) and list(shape[1:]) == row
             if not fits or not smallest <= shape[0] <= largest:
                 engine._runtime().logger.log(
@@ -451,7 +452,9 @@ class IExecutionContext:
             engine.require_device("execute_async_v3")
             stream = engine.gpu.streams.get(stream_handle)
             if stream is None or stream.device.index != engine.device:
-                raise StandInError(f"execute_async_v3: {stream_handle:#x} is no stream of the device")
+                raise StandInError(
+                    f"execute_async_v3: {stream_handle:#x} is no stream of the device"
+                )
             if stream is engine.gpu._default[engine.device]:
                 raise StandInError("execute_async_v3: on the default stream the device waits")
             names = [v.name for v in engine._values]

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import stand_in_tensorrt
 import torch
 from small_graphs import PROVENANCE, inputs, run
-import stand_in_tensorrt
 from stand_in_cuda import StandInError, StandInStream, device_tensor, read_back
 from stand_in_tensorrt import IExecutionContext
 
@@ -188,7 +188,10 @@ def test_shapes_that_the_library_refuses(machine, monkeypatch):
 def test_what_there_is_to_know(machine):
     with machine.load() as engine:
         assert engine.record.provenance == PROVENANCE
-        assert [str(s) for s in engine.inputs] == ["crops uint8 [B, 8, 8, 3]", "noise float32 [B, 3]"]
+        assert [str(s) for s in engine.inputs] == [
+            "crops uint8 [B, 8, 8, 3]",
+            "noise float32 [B, 3]",
+        ]
         assert [s.name for s in engine.outputs] == ["raw_score", "embedding"]
 
 
