@@ -88,7 +88,8 @@ bench: setup
 	$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json results/benchmarks.json
 	$(BIN)/python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
 	$(BIN)/fiqa-fast benchmark -o results/benchmark.json --markdown > results/benchmark.md
-	@echo "see results/benchmarks.md and results/benchmark.md"
+	$(BIN)/python benchmarks/engines/measure_speed.py -o results/engine_speed
+	@echo "see results/benchmarks.md, results/benchmark.md and results/engine_speed.md"
 
 clean:
 	rm -rf $(VENV) $(SERVE_VENV) build results

@@ -118,20 +118,24 @@ def main() -> None:
     parser.add_argument("crops", type=Path, help="folder of aligned crops, searched recursively")
     parser.add_argument("-o", "--out", type=Path, required=True, help="without ending")
     parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--keep", action="store_true", help="add to the rows of an earlier run")
     arguments = parser.parse_args()
     files = sorted(arguments.crops.rglob("*.png"))
     crops = np.stack([np.asarray(Image.open(f).convert("RGB")) for f in files])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     versions = {name: version(name) for name in ("torch", "openvino", "onnxruntime", "nncf")}
     machine = asdict(describe_machine(torch.device("cpu")))
+    written = arguments.out.with_suffix(".json")
     rows: list[dict[str, object]] = []
+    if arguments.keep:
+        rows = json.loads(written.read_text())["rows"]
     for case in arguments.cases.split(","):
         start = time.perf_counter()
         stride = 6 if case.startswith("faceqan") else 1 if case.endswith("sface") else 2
         rows += measure(case, crops[::stride])
         print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
         content = {"machine": machine, "versions": versions, "rows": rows}
-        arguments.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        written.write_text(json.dumps(content, indent=1) + "\n")
         arguments.out.with_suffix(".md").write_text(table(rows))
 
 

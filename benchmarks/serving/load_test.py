@@ -71,7 +71,7 @@ def settings_of(arguments: argparse.Namespace) -> RepositorySettings:
         {
             "scorers": [scorer],
             "response_cache": False,
-            "max_batch_size": BATCH_SIZE,
+            "max_batch_size": arguments.max_batch_size,
             "queue_delay_us": arguments.queue_delay_us,
         }
     )
@@ -215,6 +215,7 @@ def main() -> None:
     add("--backend", default="python", help="python, tensorrt, openvino or onnxruntime")
     add("--instances", type=int, default=1, help="processes of the model")
     add("--threads", type=int, default=cores, help="of each instance")
+    add("--max-batch-size", type=int, default=8, help="half of 16: it works while others travel")
     add("--queue-delay-us", type=int, default=1000)
     add("--shared-memory", default="none", choices=["none", "system"])
     add("--images", type=Path, default=ROOT / "examples" / "faces")

@@ -40,7 +40,9 @@ def inputs_of(scorer: Scorer, crops: UInt8Array, noise: Tensor | None = None) ->
         if noise is None:
             pixels = torch.from_numpy(inputs["crops"]).permute(0, 3, 1, 2).contiguous()
             noise = scorer.draw_noise(scorer.backbone.spec.input.fitted(pixels))
-        inputs["noise"] = noise.to("cpu", _of_graphs(noise.dtype)).contiguous().numpy()
+        noise = noise.cpu().contiguous()
+        is_mask = noise.dtype == torch.bool
+        inputs["noise"] = (noise.view(torch.uint8) if is_mask else noise.float()).numpy()
     return inputs
 
 

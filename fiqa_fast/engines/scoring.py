@@ -24,24 +24,28 @@ GRAPH_ENGINES = ("openvino", "onnxruntime", "tensorrt", "tensorrt-rtx")
 """Those that run a scorer as a static graph."""
 
 _IMAGES_PER_CALL = 32
-_RANDOM_IMAGES_PER_CALL = 1  # each brings k or T copies of its own
 
 
 class EngineGraph:
     """A scorer's graphs on an engine, one for each choice of outputs. See `CompiledGraph`.
 
-    Engines choose other kernels for other batches, so that a score may depend on its batch in its
-    last digits (2e-7 of it in float32 on OpenVINO).
+    Engines choose other kernels for other batches, so that with several images in a call a score
+    may depend on its batch in its last digits (2e-7 of it in float32 on OpenVINO).
 
     Args:
         scorer: whose graphs they are; it draws the noise.
         compile_outputs: makes the graph of some outputs.
+        images_per_call: the most.
     """
 
     def __init__(
-        self, scorer: Scorer, compile_outputs: Callable[[tuple[str, ...]], Runner]
+        self,
+        scorer: Scorer,
+        compile_outputs: Callable[[tuple[str, ...]], Runner],
+        images_per_call: int,
     ) -> None:
         self._scorer, self._compile = scorer, compile_outputs
+        self._images_per_call = images_per_call
         self._runners: dict[tuple[str, ...], Runner] = {}
         self._compiling = threading.Lock()
         runner = self._runner((scorer.output,))
@@ -61,10 +65,9 @@ class EngineGraph:
             For each output float32 [B], on the CPU.
         """
         runner = self._runner(tuple(outputs))
-        size = _RANDOM_IMAGES_PER_CALL if self._scorer.noise_spec else _IMAGES_PER_CALL
         parts = [np.empty((0, len(outputs)), np.float32)]
-        for start in range(0, len(crops), size):
-            chunk = slice(start, start + size)
+        for start in range(0, len(crops), self._images_per_call):
+            chunk = slice(start, start + self._images_per_call)
             pixels = crops[chunk].permute(0, 2, 3, 1).cpu().numpy()
             inputs = inputs_of(self._scorer, pixels, None if noise is None else noise[chunk])
             parts.append(runner.run(inputs)["raw_score"])
@@ -91,7 +94,14 @@ def why_no_engine(engine: str) -> str:
     return ""
 
 
-def compile_scorer(scorer: Scorer, engine: str, precision: str, device: str = "auto") -> None:
+def compile_scorer(
+    scorer: Scorer,
+    engine: str,
+    precision: str,
+    device: str = "auto",
+    *,
+    images_per_call: int = _IMAGES_PER_CALL,
+) -> None:
     """Lets an engine compute the scores of a scorer from now on, in place.
 
     The graph of a network with a weights file is kept in the user's cache (`graph_cache`).
@@ -101,6 +111,8 @@ def compile_scorer(scorer: Scorer, engine: str, precision: str, device: str = "a
         engine: of GRAPH_ENGINES, one that runs here.
         precision: "auto" (float32), "float32", "bf16" or "fp16".
         device: "auto", "cpu" for OpenVINO and ONNX Runtime, "cuda" or "cuda:N" for TensorRT.
+        images_per_call: the most that go through the graph together. Methods that draw noise bring
+            k or T copies of each image, and go one by one.
 
     Raises:
         InvalidArgumentError: the method is not exact enough in the precision.
@@ -125,4 +137,5 @@ def compile_scorer(scorer: Scorer, engine: str, precision: str, device: str = "a
             return onnxruntime.OnnxRuntimeRunner(model)
         return plan_runner(model, cast("Flavour", engine), device)
 
-    scorer.graph = EngineGraph(scorer, compile_outputs)
+    images = 1 if scorer.noise_spec else images_per_call
+    scorer.graph = EngineGraph(scorer, compile_outputs, images)

@@ -145,10 +145,13 @@ def create_scorer(
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: "torch" (fused operators), "reference" (the network's plain layers and autograd,
             one image at a time), "openvino" or "onnxruntime" (the method as a static graph, on the
-            CPU), "tensorrt" or "tensorrt-rtx" (on a GPU); or "auto": torch where method and network
-            can run on it, else openvino where it is installed and the network is not given loaded,
-            else reference. Graphs take seconds to minutes to be made the first time, and are kept
-            (`fiqa_fast.engines.graph_cache`); the precision "auto" is float32 there.
+            CPU), "tensorrt" or "tensorrt-rtx" (on a GPU); or "auto", the fastest: torch where the
+            method and network can run on it, else openvino, else reference; and openvino for a
+            single method of one forward pass in float32 on your own weights. "auto" takes openvino
+            only where it is installed and the network is not given loaded, and runs it one image at
+            a time, so that scores do not depend on the batch. Graphs take seconds to minutes to be
+            made the first time, and are kept (`fiqa_fast.engines.graph_cache`); on engines that
+            were asked for by name the precision "auto" is float32.
         seed: of the random draws; ignored by methods without any.
         **options: the method's parameters, for example k, l, eps, p for "faceqan"; `output` for a
             method with several outputs. With several names: for each name a dict of them.
@@ -214,7 +217,8 @@ def create_scorer(
             compile_scorer(scorer, engine, precision, device)
     elif engine == "auto" and network is not backbone:
         for scorer in scorers:
-            _leave_plain_layers(scorer)
+            if _is_faster_on_openvino(scorer, alone=len(scorers) == 1 and weights is not None):
+                compile_scorer(scorer, "openvino", "float32", images_per_call=1)
     return scorers[0] if isinstance(name, str) else MultiScorer(scorers)
 
 
@@ -227,8 +231,9 @@ def check_engine(engine: str) -> None:
         return
     here = [name for name, reason in reasons.items() if not reason]
     raise UnavailableError(
-        f"create_scorer: expected engine to be {' or '.join([*here, 'else'])} one of"
-        f" {', '.join(ENGINES)}, got {engine!r}; {reasons.get(engine, 'no engine has that name')}"
+        f"create_scorer: expected engine to be one of {', '.join(ENGINES)}, got {engine!r}"
+        f" (here also {', '.join(here) or 'no other'});"
+        f" {reasons.get(engine, 'no engine has that name')}"
     )
 
 
@@ -239,13 +244,23 @@ def _speed_up(network: Backbone, names: Sequence[str]) -> None:
         network.prepare(network.device, precision)
 
 
-def _leave_plain_layers(scorer: Scorer) -> None:
-    """Compiles a method for OpenVINO where torch would run it on plain layers, the slowest way."""
-    ran_as = (scorer.engine, scorer.device, scorer.precision)
-    if ran_as == ("reference", "cpu", "float32") and not (
-        scorer.why_no_graph() or why_no_engine("openvino")
-    ):
-        compile_scorer(scorer, "openvino", "float32")
+def _is_faster_on_openvino(scorer: Scorer, *, alone: bool) -> bool:
+    """Whether "auto" leaves torch, as measured (benchmarks/results/engine_speed.md).
+
+    In float32 on a CPU OpenVINO is faster than plain layers, and than the fused passes where one
+    forward pass is all that a method needs. The packaged network stays on torch, as do methods that
+    share passes.
+
+    Args:
+        scorer: the method on torch.
+        alone: no other method shares the network, whose weights are the user's.
+    """
+    if (scorer.device, scorer.precision) != ("cpu", "float32"):
+        return False
+    one_forward_pass = not (scorer.fills_forward_pass or scorer.spec.is_random)
+    if scorer.engine == "reference" or (alone and one_forward_pass):
+        return not (scorer.why_no_graph() or why_no_engine("openvino"))
+    return False
 
 
 def _options_by_name(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -187,7 +187,8 @@ class SerFiq(Scorer):
 
     def _draw(self, crops: Tensor, feature_count: int) -> Tensor:
         """The masks that `_drop` applies: bool [n, T, F]."""
-        ones = torch.ones(len(crops), feature_count, device=self.backbone.device)
+        shape = (len(crops), feature_count)
+        ones = torch.ones(shape, dtype=torch.bfloat16, device=self.backbone.device)
         return self._drop(ones, crops) > 0
 
     def _robustness(self, embeddings: Tensor) -> Tensor:

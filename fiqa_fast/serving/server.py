@@ -21,6 +21,7 @@ from fiqa_fast.errors import InvalidArgumentError, UnavailableError
 from fiqa_fast.serving.backend_folder import assemble_backends
 from fiqa_fast.serving.environment import ServeEnvironment, find_environment
 from fiqa_fast.serving.flags import ModelControl, server_flags
+from fiqa_fast.serving.orphan_watch import OrphanWatch
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,6 +34,8 @@ _numbers = itertools.count()
 
 class TritonServer:
     """A tritonserver, by default on the loopback interface. Use it as a context manager.
+
+    It ends with the process that started it, also when that one is killed.
 
     Ports that are 0 are chosen at the first start and kept, so that a server that was killed comes
     back under the same addresses.
@@ -104,6 +107,7 @@ class TritonServer:
         self._log_path = log_path
         self._start_timeout_s, self._exit_timeout_s = start_timeout_s, exit_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: OrphanWatch | None = None
         self._folder: Path | None = None  # of this run: backends, log
         self._region = ""  # what names in shared memory begin with
 
@@ -186,6 +190,8 @@ class TritonServer:
                 start_new_session=True,  # Ctrl-C is ours to pass on
             )
         try:
+            region = _SHARED_MEMORY / self._region
+            self._watch = OrphanWatch(self._process.pid, self._folder, region)
             self._wait_until_ready()
         except BaseException:  # Ctrl-C too: nobody else knows this process yet
             self.kill()
@@ -295,6 +301,9 @@ class TritonServer:
         self._clean_up()
 
     def _clean_up(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
         if self._region:
             for left in _SHARED_MEMORY.glob(f"{self._region}*"):
                 left.unlink(missing_ok=True)

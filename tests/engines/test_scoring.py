@@ -58,14 +58,29 @@ def test_auto_leaves_plain_layers_for_openvino(golden_dir, crops):
     auto = create_scorer("lightqnet", weights=weights)
     plain = create_scorer("lightqnet", weights=weights, engine="reference")
     assert (auto.engine, plain.engine) == ("openvino", "reference")
-    assert auto.score(crops).numpy() == pytest.approx(plain.score(crops).numpy(), rel=2e-5)
+    scores = auto.score(crops)
+    assert scores.numpy() == pytest.approx(plain.score(crops).numpy(), rel=2e-5)
+    alone = torch.cat([auto.score(crop[None]) for crop in crops])
+    assert torch.equal(alone, scores)  # unlike engines that were asked for by name
+
+
+def test_auto_takes_openvino_for_one_forward_pass_on_own_weights(tmp_path, recipe_backbone, crops):
+    path = tmp_path / "network.pth"
+    torch.save(recipe_backbone("magface-iresnet18").state_dict(), path)
+    options = {"backbone": "magface-iresnet18", "weights": path, "device": "cpu"}
+    auto = create_scorer("magface", **options)
+    assert (auto.engine, auto.precision) == ("openvino", "float32")
+    fused = create_scorer("magface", engine="torch", precision="float32", **options)
+    assert auto.score(crops[:3]).numpy() == pytest.approx(fused.score(crops[:3]).numpy(), rel=1e-5)
+    together = create_scorer(["magface", "grafiqs"], precision="float32", **options)
+    assert {s.engine for s in together.scorers} == {"torch"}  # one pass for both
 
 
 def test_without_openvino_auto_stays_on_plain_layers(golden_dir, monkeypatch):
     monkeypatch.setattr("fiqa_fast.scorers.registry.why_no_engine", lambda engine: "not there")
     weights = golden_dir / "lightqnet" / "lightqnet-dm025.pb"
     assert create_scorer("lightqnet", weights=weights).engine == "reference"
-    with pytest.raises(UnavailableError, match="got 'openvino'; not there"):
+    with pytest.raises(UnavailableError, match=r"got 'openvino' .*; not there"):
         create_scorer("lightqnet", weights=weights, engine="openvino")
 
 
@@ -74,7 +89,10 @@ def test_what_an_engine_cannot_do(sface32, recipe_backbone):
         create_scorer("faceqan", engine="openvino", precision="bf16")
     with pytest.raises(UnavailableError, match="device to be cpu, got 'cuda'"):
         create_scorer("embedding-norm", engine="openvino", device="cuda")
-    with pytest.raises(UnavailableError, match="openvino or onnxruntime or else one of reference"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"got 'tensorrt-rtx' \(here also openvino, onnxruntime\); tensorrt-rtx: ",
+    ):
         create_scorer("embedding-norm", backbone=sface32, engine="tensorrt-rtx")
     low = recipe_backbone("iresnet18", "bf16", head=CrFiqaHead(512))
     with pytest.raises(InvalidArgumentError, match="a network in float32, got bf16"):
@@ -87,7 +105,7 @@ def test_graphs_are_kept(tmp_path, monkeypatch, crops):
     (file,) = (tmp_path / "graphs").iterdir()
     assert file.name.startswith("embedding-norm-")
 
-    def trace(scorer, **options):
+    def trace(scorer, outputs):
         raise AssertionError("traced again")
 
     monkeypatch.setattr("fiqa_fast.engines.graph_cache.to_onnx", trace)

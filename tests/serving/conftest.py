@@ -1,6 +1,7 @@
 """One real server for all tests; where `make serve-env` was forgotten they fail and say so."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,20 @@ def new_crops() -> Callable[[int], np.ndarray]:
         return np.random.default_rng().integers(0, 256, (count, 112, 112, 3), dtype=np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def settled() -> Callable[[Callable[[], Any]], Any]:
+    """Reads statistics, which arrive a moment after the answers, until they stay the same."""
+
+    def read_until_settled(read: Callable[[], Any]) -> Any:
+        last = read()
+        for _ in range(100):
+            time.sleep(0.15)
+            now = read()
+            if now == last:
+                return now
+            last = now
+        raise AssertionError("statistics never stayed the same")
+
+    return read_until_settled

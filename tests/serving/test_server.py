@@ -84,6 +84,27 @@ def test_comes_back_under_its_addresses_after_a_crash_and_leaves_nothing(tiny):
     server.stop()  # once more does no harm
 
 
+def test_ends_with_its_owner_however_that_one_ends(tiny):
+    program = """
+import sys, time
+from pathlib import Path
+from fiqa_fast.serving.server import TritonServer
+server = TritonServer(Path(sys.argv[1]))
+server.start()
+print(server.pid, server._folder, flush=True)
+time.sleep(300)
+"""
+    command = [sys.executable, "-c", program, tiny]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            pid, folder = owner.stdout.readline().split()
+        finally:
+            owner.kill()
+    wait_until(lambda: not is_alive(int(pid)))
+    wait_until(lambda: not Path(folder).exists())
+    wait_until(lambda: not list(Path("/dev/shm").glob(f"fiqa_serve_{owner.pid}_*")))
+
+
 def test_notices_a_process_that_ended_by_itself(tiny):
     with TritonServer(tiny) as server:
         assert server.wait(0.01) is None

@@ -11,6 +11,7 @@ ONNX file -> build.py -> NAME.plan and NAME.plan.json -> runtime.py (a `Runner`)
 | `targets.py` | for which GPUs a plan is made |
 | `graph_for_parser.py` | what is rewritten in a graph so that the libraries can read it: |
 | `uint8_inputs.py` | - uint8 inputs, which they can only convert |
+| `spread.py` | - bfloat16 transposed convolutions, which TensorRT-RTX does not have |
 | `turing.py` | - float32 matrix products as convolutions, for GPUs of compute capability 7.5 |
 | `timing_cache.py` | measured kernels, kept from one build to the next |
 | `build.py` | the build |

@@ -78,7 +78,7 @@ def build_engine(
         # Parser and network refer to the builder's memory: all stay until the plan is there.
         network = builder.create_network(_network_flags(library))
         parser = library.module.OnnxParser(network, messages.logger)
-        graph = graph_for_parser(model.proto, turing=turing)
+        graph = graph_for_parser(model.proto, flavour, turing=turing)
         if not parser.parse(graph.SerializeToString()):
             raise InvalidArgumentError(
                 f"{flavour}: expected a graph that its parser knows, got {onnx}:"

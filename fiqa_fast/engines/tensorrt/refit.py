@@ -47,7 +47,7 @@ def refit(
     messages.clear()
     refitter = library.module.Refitter(engine, messages.logger)
     reader = library.module.OnnxParserRefitter(refitter, messages.logger)
-    graph = graph_for_parser(model.proto, turing=record.turing)
+    graph = graph_for_parser(model.proto, record.flavour, turing=record.turing)
     if not reader.refit_from_bytes(graph.SerializeToString()) or not refitter.refit_cuda_engine():
         missing = ", ".join(refitter.get_missing_weights()[:3])
         raise UnavailableError(

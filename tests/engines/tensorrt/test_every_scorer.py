@@ -103,7 +103,9 @@ def test_the_parsers_graph_gives_the_same_scores(name, scorer_of, graph_of, crop
     """With uint8 inputs converted first and matrix products as convolutions."""
     given = inputs_of(scorer_of(name), crops[[0, 4, 9]])
     expected = small_graphs.run(graph_of(name), given)["raw_score"]
-    found = small_graphs.run(graph_for_parser(graph_of(name), turing=True), given)["raw_score"]
+    found = small_graphs.run(graph_for_parser(graph_of(name), "tensorrt-rtx", turing=True), given)[
+        "raw_score"
+    ]
     np.testing.assert_allclose(found, expected, rtol=SMALL[name])
 
 
@@ -120,7 +122,7 @@ def test_from_the_scorer_to_its_scores(scorer_of, graph_of, crops, rtx, tmp_path
     scorer = scorer_of("ser-fiq")
     monkeypatch.setattr(export, "to_onnx", lambda *_, **__: graph_of("ser-fiq"))  # traced before
     plan = export.export_scorer(scorer, "tensorrt-rtx", tmp_path, profile=PROFILE)
-    graph = graph_for_parser(graph_of("ser-fiq"), turing=True).SerializeToString()
+    graph = graph_for_parser(graph_of("ser-fiq"), "tensorrt-rtx").SerializeToString()
     stand_in_tensorrt.know_plan(plan.read_bytes(), graph, PROFILE.sizes, refittable=False)
     stand_in_cuda.install(monkeypatch, stand_in_cuda.StandInGpu())
     module = stand_in_tensorrt.make_module("tensorrt_rtx", rtx.__version__)

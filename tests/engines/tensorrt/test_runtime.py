@@ -13,7 +13,7 @@ from small_graphs import PROVENANCE, inputs, run
 from stand_in_cuda import StandInError, StandInStream, device_tensor, read_back
 from stand_in_tensorrt import IExecutionContext
 
-from fiqa_fast.engines.tensorrt import BatchProfile
+from fiqa_fast.engines.tensorrt import BatchProfile, TensorRTEngine
 from fiqa_fast.errors import InvalidArgumentError, UnavailableError
 
 
@@ -302,3 +302,10 @@ def test_the_stand_in_gives_garbage_before_a_wait(gpu):
 def test_the_stand_in_knows_what_it_knows(gpu):
     with pytest.raises(StandInError, match="has no add"):
         device_tensor(torch.zeros(2), "cuda:0") + 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver")
+def test_the_real_library_without_a_driver(real_plan, gpu):
+    """torch is told that there is a GPU; the library returns None and says why."""
+    with pytest.raises(UnavailableError, match=r"to load on cuda:0, got: .*CUDA driver version"):
+        TensorRTEngine(real_plan)
