@@ -30,7 +30,8 @@ class OrphanWatch:
     """
 
     def __init__(self, pid: int, folder: Path, shared_memory: Path) -> None:
-        command = ["/bin/sh", "-c", _SCRIPT, "fiqa-serve-watch", str(pid), folder, shared_memory]
+        command = ["/bin/sh", "-c", _SCRIPT, "fiqa-serve-watch"]
+        command += [str(pid), str(folder), str(shared_memory)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
