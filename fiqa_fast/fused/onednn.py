@@ -146,7 +146,11 @@ class PackedInt8Convolution:
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """uint8 [N, C, H, W] -> bf16 [N, C', H', W']: rounded once, from exact sums."""
+        """uint8 [N, C, H, W] -> bf16 [N, C', H', W']: rounded once, from exact sums.
+
+        With AMX the zero point's share is added in float32: not exact where the weights of a
+        channel add up to more than 2**17.
+        """
         y: Tensor = torch.ops.onednn.qconv_pointwise(
             x, 1.0, self._zero, self._weight, self._steps, self._zeros, None, *self._geometry,
             1.0, 0, torch.bfloat16, "none", [], "",
