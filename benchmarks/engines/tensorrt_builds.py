@@ -130,6 +130,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path, required=True, help="without an ending")
     options = parser.parse_args()
+    import tensorrt_rtx  # here, so that --help needs nothing
+
+    machine = describe_machine(torch.device("cpu"))
+    heading = [
+        f"TensorRT-RTX {tensorrt_rtx.__version__} on {machine.cores} cores of {machine.cpu};"
+        f" medians of {options.repeats} builds; profile 1, 8, 32; FaceQAN with k=10, l=5, SER-FIQ"
+        " with T=100. *memory*: on the GPU for one context at a batch of 32, besides the weights,"
+        " as the plan says. *waited*: how long the process waited for a processor while it built;"
+        " above a few per cent, times are too long.",
+    ]
     rows = []
     for name in options.network or NETWORKS:
         backbone = (
@@ -144,19 +154,10 @@ def main() -> None:
                     row = measure(backbone, method, precision, options.repeats, Path(folder))
                 rows.append(row)
                 print(row, flush=True)
-    machine = describe_machine(torch.device("cpu"))
-    import tensorrt_rtx  # here, so that --help needs nothing
-
-    heading = [
-        f"TensorRT-RTX {tensorrt_rtx.__version__} on {machine.cores} cores of {machine.cpu};"
-        f" medians of {options.repeats} builds; profile 1, 8, 32; FaceQAN with k=10, l=5, SER-FIQ"
-        " with T=100. *memory*: on the GPU for one context at a batch of 32, besides the weights,"
-        " as the plan says. *waited*: how long the process waited for a processor while it built;"
-        " above a few per cent, times are too long.",
-    ]
-    content = {"machine": asdict(machine), "rows": [asdict(row) for row in rows]}
-    options.output.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    options.output.with_suffix(".md").write_text(table(rows, heading))
+                content = {"machine": asdict(machine), "rows": [asdict(r) for r in rows]}
+                text = json.dumps(content, indent=1) + "\n"
+                options.output.with_suffix(".json").write_text(text)
+                options.output.with_suffix(".md").write_text(table(rows, heading))
 
 
 if __name__ == "__main__":
