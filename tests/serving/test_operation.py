@@ -87,6 +87,25 @@ def test_faces_and_rejections_are_counted_by_reason(infer, metrics, new_crops, f
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 2]
 
 
+def test_faces_that_no_scorer_could_score_are_told_and_counted(infer, metrics):
+    def count():
+        return metrics()['fiqa_faces_without_score_total{model="fiqa_result"}']
+
+    before = count()
+    widths = {"grafiqs": 6, "faceqan": 1, "ser_fiq": 1, "embedding_norm": 1}
+    scores = {f"{m}_raw_score": np.full((3, w), 0.5, np.float32) for m, w in widths.items()}
+    for array in scores.values():
+        array[1] = np.nan
+    texts = {"reason": [b"", b"", b"no_face"], "note": [b"grey", b"grey", b"nobody"]}
+    answer = infer("fiqa_result", **scores, status=[b"ok", b"ok", b"failed"], **texts)
+    assert answer["status"][:, 0].tolist() == [b"ok", b"failed", b"failed"]
+    assert answer["reason"][:, 0].tolist() == [b"", b"scoring_failed", b"no_face"]
+    assert answer["note"][:, 0].tolist() == [b"grey", b"grey; no scorer gave a score", b"nobody"]
+    np.testing.assert_array_equal(answer["raw_score"][0], np.full(4, 0.5, np.float32))
+    assert np.isnan(answer["raw_score"][1:]).all()
+    assert count() == before + 1
+
+
 def test_scores_are_counted_in_histograms(infer, metrics, faces_dir):
     labels = 'model="ser_fiq",output="score",scorer="ser-fiq"'
     names = [f"fiqa_raw_score_bucket{{{labels},le={le}}}" for le in ('"0.5"', '"0.8"', '"+Inf"')]

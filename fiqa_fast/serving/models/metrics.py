@@ -11,6 +11,7 @@ import triton_python_backend_utils as pb_utils  # exists inside Triton only
 from fiqa_fast.serving.result_file import ResultColumn
 from fiqa_fast.types import AlignedFace, FailedImage, FailureReason
 
+_NOT_OF_IMAGES = (FailureReason.FILE_NOT_FOUND, FailureReason.SCORING_FAILED)
 _QUALITY_BOUNDS = tuple(float(bound) for bound in range(10, 100, 10))
 
 
@@ -35,6 +36,7 @@ class FaceMetrics:
         self._rejected = {
             reason: rejected.Metric(labels={"model": model, "reason": str(reason)})
             for reason in FailureReason
+            if reason not in _NOT_OF_IMAGES
         }
 
     def count(self, face: AlignedFace | FailedImage) -> None:
@@ -47,18 +49,21 @@ class ScoreMetrics:
     """Histograms of what the ensemble gives, for each of its columns.
 
     `fiqa_quality` (0..100, in tens) where there is a calibration, and `fiqa_raw_score` where the
-    YAML gives bounds.
+    YAML gives bounds. `fiqa_faces_without_score_total` counts faces that no scorer could score.
 
     Args:
+        model: name of the model that counts.
         columns: of the ensemble.
     """
 
-    def __init__(self, columns: Sequence[ResultColumn]) -> None:
+    def __init__(self, model: str, columns: Sequence[ResultColumn]) -> None:
         self._families = (
             _histogram("fiqa_quality", "Quality, 0 to 100, higher is better"),
             _histogram("fiqa_raw_score", "Raw score, on the method's own scale"),
+            _counter("fiqa_faces_without_score_total", "Faces that no scorer could score"),
         )
-        quality, raw = self._families
+        quality, raw, without_score = self._families
+        self._without_score = without_score.Metric(labels={"model": model})
         self._quality, self._raw = [], []
         for column in columns:
             labels = {
@@ -77,6 +82,10 @@ class ScoreMetrics:
         ):
             if metric is not None and not math.isnan(value):
                 metric.observe(value)
+
+    def count_without_score(self) -> None:
+        """Counts a face that has no score at all."""
+        self._without_score.increment(1)
 
 
 def _counter(name: str, description: str) -> Any:

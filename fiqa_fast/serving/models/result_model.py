@@ -44,7 +44,7 @@ class ResultModel:
         self._qualities = [
             ScoreColumn(column.provenance, column.output, calibrations) for column in file.columns
         ]
-        self._metrics = ScoreMetrics(file.columns)
+        self._metrics = ScoreMetrics(args["model_name"], file.columns)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers each request."""
@@ -74,6 +74,7 @@ class ResultModel:
             if status[i] == OK and not np.isfinite(row).any():
                 status[i], reason[i] = FAILED, str(FailureReason.SCORING_FAILED)
                 note[i] = "; ".join(filter(None, (note[i], "no scorer gave a score")))
+                self._metrics.count_without_score()
             self._metrics.count(row.tolist(), qualities[i].tolist())
         return response(
             [
