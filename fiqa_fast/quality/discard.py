@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fiqa_fast.types import Float64Array
 
 BoolArray = npt.NDArray[np.bool_]
+ScoreArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,38 @@ class DiscardSteps:
     fnmr: Float64Array
 
 
-def find_decision_threshold(non_mated_scores: Float64Array, fmr: float) -> float:
+def find_decision_threshold(non_mated_scores: ScoreArray, fmr: float) -> float:
     """The lowest decision threshold whose false match rate is at most `fmr`.
 
     Two samples match when their comparison score is at or above the threshold.
 
     Args:
-        non_mated_scores: float64 [N], N > 0, finite; higher is more alike.
+        non_mated_scores: [N], N > 0, finite; higher is more alike.
         fmr: 0 <= fmr < 1.
     """
     count = len(non_mated_scores)
-    allowed = int(np.searchsorted(np.arange(count + 1) / count, fmr, side="right")) - 1
-    best_refused = np.sort(non_mated_scores)[count - 1 - allowed]
-    return float(np.nextafter(best_refused, np.inf))
+    place = count - 1 - count_allowed_matches(count, fmr)
+    best_refused = np.partition(non_mated_scores, place)[place]
+    return float(np.nextafter(best_refused, np.inf, dtype=np.float64))
+
+
+def count_allowed_matches(non_mated_count: int, fmr: float) -> int:
+    """How many of the non-mated comparisons may match: the largest number n with n / N <= fmr."""
+    guess = int(fmr * non_mated_count)
+    # The product is rounded, and so is the quotient that the rate is: one more or one less.
+    candidates = range(max(0, guess - 1), min(non_mated_count, guess + 1) + 1)
+    return max(n for n in candidates if n / non_mated_count <= fmr)
+
+
+def describe_resolution(non_mated_count: int, fmr: float) -> str | None:
+    """A warning where there are too few non-mated comparisons to tell this FMR from zero."""
+    if fmr * non_mated_count >= 1:
+        return None
+    return (
+        f"{non_mated_count} non-mated comparisons cannot resolve an FMR of {fmr:g}: the"
+        " decision threshold lies above all of them; at least"
+        f" {int(np.ceil(1 / fmr))} are needed"
+    )
 
 
 def trace_discard_steps(pair_quality: Float64Array, non_match: BoolArray) -> DiscardSteps:

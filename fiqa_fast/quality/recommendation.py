@@ -13,6 +13,7 @@ from fiqa_fast.quality.calibration import Calibration, DiscardThreshold
 from fiqa_fast.quality.comparisons import Comparisons
 from fiqa_fast.quality.discard import (
     DiscardSteps,
+    describe_resolution,
     find_decision_threshold,
     step_for_discard_fraction,
     step_for_fnmr,
@@ -155,12 +156,9 @@ def _list_warnings(
     left_out: int,
 ) -> tuple[str, ...]:
     warnings = []
-    if target.fmr * non_mated_count < 1:
-        warnings.append(
-            f"{non_mated_count} non-mated comparisons cannot resolve an FMR of {target.fmr:g}: the"
-            " decision threshold lies above all of them; at least"
-            f" {int(np.ceil(1 / target.fmr))} are needed"
-        )
+    too_few = describe_resolution(non_mated_count, target.fmr)
+    if too_few:
+        warnings.append(too_few)
     if left_out:
         warnings.append(f"{left_out} mated comparisons have a sample without a score: left out")
     if step is None:

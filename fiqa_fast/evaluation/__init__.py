@@ -1,0 +1,1 @@
+"""Evaluation of quality methods: protocols, error rates, EDC curves, templates, agreement."""
