@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.console import Console
 from fiqa_fast.backbones.families.none import NAME as NO_NETWORK
 from fiqa_fast.calibration import Calibration, find_calibration, read_calibrations
 from fiqa_fast.cli.exit_codes import ExitCode
+from fiqa_fast.cli.make_scorers import make_scorers, run_settings
 from fiqa_fast.cli.options import parse_options, parse_per_method
 from fiqa_fast.cli.score_on_server import (
     DEFAULT_TIMEOUT_S,
@@ -35,8 +36,7 @@ from fiqa_fast.pipeline import (
 )
 from fiqa_fast.results import Mode
 from fiqa_fast.scorers.base import Scorer
-from fiqa_fast.scorers.registry import create_scorer, default_network, scorer_class
-from fiqa_fast.version import __version__
+from fiqa_fast.scorers.registry import scorer_class
 
 
 def score(
@@ -173,7 +173,7 @@ def score(
 
     options = parse_options(option or [], names)
     without_network = [n for n in names if scorer_class(n).spec.networks == (NO_NETWORK,)]
-    scorers = _make_scorers(
+    scorers = make_scorers(
         options,
         parse_per_method(backbone or [], names, "--backbone", without_network),
         parse_per_method(weights or [], names, "--weights", without_network),
@@ -190,7 +190,7 @@ def score(
         max_megapixels=max_megapixels,
     )
     given = [c for of_file in calibrations.values() for c in of_file]
-    settings = _settings(
+    settings = run_settings(
         scorers,
         faces=faces,
         aligned=aligned,
@@ -222,27 +222,6 @@ def score(
             console.print(f"without a picture: {failure}", soft_wrap=True)
 
 
-def _make_scorers(
-    options: Mapping[str, Mapping[str, Any]],
-    networks: Mapping[str, str | None],
-    files: Mapping[str, str | None],
-    **common: Any,
-) -> list[Scorer]:
-    """The methods in the order given; those with the same network and file share it."""
-    groups: dict[tuple[str | None, str | None], list[str]] = {}
-    for name in options:
-        network, file = networks[name], files[name]
-        if network is None and file is None:
-            network = default_network(name)
-        groups.setdefault((network, file), []).append(name)
-    made: dict[str, Scorer] = {}
-    for (network, file), names in groups.items():
-        of_group: dict[str, Any] = {**common, **{name: options[name] for name in names}}
-        together = create_scorer(names, backbone=network, weights=file, **of_group)
-        made |= {scorer.spec.name: scorer for scorer in together.scorers}
-    return [made[name] for name in options]
-
-
 def _find_used(
     given: Sequence[Calibration], scorers: Sequence[Scorer], *, all_outputs: bool
 ) -> list[Calibration]:
@@ -253,25 +232,3 @@ def _find_used(
         for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
     ]
     return [c for c in found if isinstance(c, Calibration)]
-
-
-def _settings(scorers: Sequence[Scorer], **choices: Any) -> dict[str, Any]:
-    """Everything that decides the rows: must be equal for a run to be resumed."""
-    return {
-        "version": __version__,
-        "scorers": {
-            s.spec.name: {
-                "output": s.output,
-                **s.parameters,
-                "variant": s.variant,
-                "backbone": s.backbone.spec.name,
-                "weights_sha256": s.backbone.weights_sha256,
-                "bn_statistics": s.backbone.bn_statistics,
-                "precision": s.precision,
-                "device": s.device,
-                "engine": s.engine,
-            }
-            for s in scorers
-        },
-        **choices,
-    }

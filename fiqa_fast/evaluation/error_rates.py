@@ -75,16 +75,12 @@ def false_non_match_rate(mated_scores: ScoreArray, decision_threshold: float) ->
     return float(np.count_nonzero(mated_scores < decision_threshold) / len(mated_scores))
 
 
-def trace_det(
-    mated_scores: ScoreArray, non_mated_scores: ScoreArray, max_points: int | None = None
-) -> DetCurve:
+def trace_det(mated_scores: ScoreArray, non_mated_scores: ScoreArray) -> DetCurve:
     """The detection error trade-off: both rates over all thresholds.
 
     Args:
         mated_scores: [M], finite, M > 0.
         non_mated_scores: [N], finite, N > 0.
-        max_points: of more, some are kept: spaced evenly in the logarithm of the FMR, where
-            such curves are read, and along the FNMR.
 
     Returns:
         From the threshold that every comparison reaches (FMR 1, FNMR 0) to one above all.
@@ -93,8 +89,6 @@ def trace_det(
     highest = np.nextafter(np.float64(max(mated[-1], non_mated[-1])), np.inf)
     thresholds = np.concatenate([_distinct(mated), _distinct(non_mated), [highest]])
     thresholds = np.unique(thresholds.astype(np.float64))
-    if max_points is not None and len(thresholds) > max_points:
-        thresholds = _thin(thresholds, mated, non_mated, max_points)
     below_mated = np.searchsorted(mated, thresholds, side="left")
     below_non_mated = np.searchsorted(non_mated, thresholds, side="left")
     return DetCurve(
@@ -102,6 +96,17 @@ def trace_det(
         fmr=(len(non_mated) - below_non_mated) / len(non_mated),
         fnmr=below_mated / len(mated),
     )
+
+
+def thin_det(det: DetCurve, max_points: int) -> DetCurve:
+    """At most so many points of a curve, evenly in log FMR, where it is read, and in FNMR."""
+    if len(det.fmr) <= max_points:
+        return det
+    half = max_points // 2 - 1
+    by_fmr = np.searchsorted(-det.fmr, -np.geomspace(det.fmr[det.fmr > 0][-1], 1, half))
+    by_fnmr = np.searchsorted(det.fnmr, np.linspace(0, 1, half))
+    chosen = np.unique(np.concatenate([[0], by_fmr, by_fnmr, [len(det.fmr) - 1]]))
+    return DetCurve(det.decision_threshold[chosen], det.fmr[chosen], det.fnmr[chosen])
 
 
 def equal_error_rate(det: DetCurve) -> tuple[float, float]:
@@ -114,15 +119,3 @@ def equal_error_rate(det: DetCurve) -> tuple[float, float]:
 def _distinct(ascending: ScoreArray) -> ScoreArray:
     first: BoolArray = np.concatenate([[True], ascending[1:] != ascending[:-1]])
     return np.asarray(ascending[first])
-
-
-def _thin(
-    thresholds: Float64Array, mated: ScoreArray, non_mated: ScoreArray, max_points: int
-) -> Float64Array:
-    """Thresholds at which the curve moves on evenly: by log FMR, and by FNMR."""
-    half = max(max_points // 2, 2)
-    matches = np.unique(np.geomspace(1, len(non_mated), half - 1).astype(np.int64))
-    by_fmr = non_mated[len(non_mated) - matches]
-    by_fnmr = mated[np.linspace(0, len(mated) - 1, half - 1).astype(np.int64)]
-    ends = thresholds[[0, -1]]
-    return np.unique(np.concatenate([by_fmr, by_fnmr, ends]).astype(np.float64))

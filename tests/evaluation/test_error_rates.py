@@ -11,6 +11,7 @@ from fiqa_fast.evaluation.error_rates import (
     false_match_rate,
     false_non_match_rate,
     split_scores,
+    thin_det,
     trace_det,
 )
 
@@ -57,14 +58,16 @@ def test_a_thinned_curve_consists_of_points_of_the_whole_one() -> None:
     mated, non_mated = rng.normal(1, 0.5, 5000), rng.normal(0, 0.5, 20_000)
 
     whole = trace_det(mated, non_mated)
-    thin = trace_det(mated, non_mated, max_points=200)
+    thin = thin_det(whole, 200)
 
     assert 50 < len(thin.fmr) <= 200
     place = np.searchsorted(whole.decision_threshold, thin.decision_threshold)
     assert np.array_equal(whole.fmr[place], thin.fmr)
     assert np.array_equal(whole.fnmr[place], thin.fnmr)
     assert (thin.fmr > 0).sum() > 1
-    assert thin.fmr[thin.fmr > 0].min() == 1 / 20_000
+    assert thin.fmr[thin.fmr > 0].min() == whole.fmr[whole.fmr > 0].min()
+    assert (thin.fmr[0], thin.fnmr[-1]) == (1, 1)
+    assert thin_det(thin, 200) is thin
 
 
 @pytest.mark.parametrize(
