@@ -16,6 +16,7 @@ from rich.markup import escape
 from fiqa_fast.cli.benchmark import benchmark
 from fiqa_fast.cli.calibrate import calibrate
 from fiqa_fast.cli.doctor import doctor
+from fiqa_fast.cli.evaluate import evaluate
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.export import export
 from fiqa_fast.cli.models import models
@@ -32,8 +33,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _verb in (score, calibrate, report, models, export, benchmark, doctor):
+for _verb in (score, calibrate, evaluate, report, models, export, doctor):
     app.command()(_verb)
+app.add_typer(benchmark)
 app.add_typer(weights)
 app.add_typer(serve)
 

@@ -23,12 +23,19 @@ from fiqa_fast.benchmark.papers import paper_workloads
 from fiqa_fast.benchmark.results import BenchmarkResult, read_result, write_result
 from fiqa_fast.benchmark.run import run_benchmark
 from fiqa_fast.benchmark.tables import changes_table, result_page
+from fiqa_fast.cli.benchmark_quality import quality
 from fiqa_fast.errors import InvalidArgumentError
 
 _SLOWER = 1  # exit status of a comparison that found something slower
 
 
-def benchmark(
+benchmark = typer.Typer(name="benchmark", invoke_without_command=True)
+benchmark.command()(quality)
+
+
+@benchmark.callback()
+def speed(
+    context: typer.Context,
     network: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,7 +106,10 @@ def benchmark(
 
     Everything that is compared runs in turn, round after round, so that ratios hold on a machine
     whose speed drifts. A default run takes about 3 minutes on two cores, --quick half a minute.
+    `benchmark quality` measures how good the scores are.
     """
+    if context.invoked_subcommand is not None:
+        return
     if compare is not None:
         _compare(*compare, tolerance)
         return

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.areas import area_under_edc
 from fiqa_fast.evaluation.edc import EdcCurve, curve_of_levels, per_discard_curve
+from fiqa_fast.evaluation.error_rates import at_or_above
 from fiqa_fast.evaluation.pair_quality import IndexArray, PairLevels
 from fiqa_fast.quality.discard import count_allowed_matches
 from fiqa_fast.types import Float64Array
@@ -252,7 +253,7 @@ class _FixedThreshold:
         weights = self._mated.weights(times)
         if threshold is None or not weights.any():
             return None
-        wrong = self._mated_scores < threshold
+        wrong = ~at_or_above(self._mated_scores, threshold)
         in_level = np.bincount(self._level, weights, self._level_count)
         wrong_in_level = np.bincount(self._level[wrong], weights[wrong], self._level_count)
         return curve_of_levels(in_level, wrong_in_level, threshold)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.evaluation.error_rates import at_or_above
 from fiqa_fast.evaluation.pair_quality import LevelArray, PairLevels
 from fiqa_fast.quality.discard import find_decision_threshold
 from fiqa_fast.types import Float64Array
@@ -86,7 +87,8 @@ def fixed_threshold_curve(
             f"evaluate: expected {kind} comparisons with a quality for the {error.upper()}, got"
             " none; check the labels, and that the samples have scores"
         )
-    wrong = scores < decision_threshold if error == "fnmr" else scores >= decision_threshold
+    matches = at_or_above(scores, decision_threshold)
+    wrong = ~matches if error == "fnmr" else matches
     in_level = np.bincount(level, minlength=len(levels.value))
     wrong_in_level = np.bincount(level[wrong], minlength=len(levels.value))
     return curve_of_levels(in_level, wrong_in_level, decision_threshold, error)

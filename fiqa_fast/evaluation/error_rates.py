@@ -65,14 +65,25 @@ def split_scores(comparison_scores: ScoreArray, mated: BoolArray) -> tuple[Score
     return mated_scores, non_mated_scores
 
 
+def at_or_above(comparison_scores: ScoreArray, decision_threshold: float) -> BoolArray:
+    """Which comparisons match: bool [N].
+
+    Beside float32 scores numpy would round a plain float to float32, and a threshold just above a
+    score would become that score.
+    """
+    return np.asarray(comparison_scores >= np.float64(decision_threshold))
+
+
 def false_match_rate(non_mated_scores: ScoreArray, decision_threshold: float) -> float:
     """Part of the non-mated comparisons that match."""
-    return float(np.count_nonzero(non_mated_scores >= decision_threshold) / len(non_mated_scores))
+    matches = np.count_nonzero(at_or_above(non_mated_scores, decision_threshold))
+    return matches / len(non_mated_scores)
 
 
 def false_non_match_rate(mated_scores: ScoreArray, decision_threshold: float) -> float:
     """Part of the mated comparisons that do not match."""
-    return float(np.count_nonzero(mated_scores < decision_threshold) / len(mated_scores))
+    matches = np.count_nonzero(at_or_above(mated_scores, decision_threshold))
+    return 1 - matches / len(mated_scores)
 
 
 def trace_det(mated_scores: ScoreArray, non_mated_scores: ScoreArray) -> DetCurve:

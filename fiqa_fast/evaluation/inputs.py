@@ -10,6 +10,9 @@ from fiqa_fast.evaluation.error_rates import ScoreArray
 from fiqa_fast.evaluation.pair_quality import PAIR_QUALITIES
 from fiqa_fast.types import Float64Array
 
+GIVEN_SCORES = "comparison_score"
+"""Stands for the network where the data set itself brings the comparison scores."""
+
 
 @dataclass(frozen=True)
 class MethodScores:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,18 @@ class EvaluationResult:
     templates: tuple[TemplateRecord, ...] = ()
     runtimes: tuple[RuntimeRecord, ...] = ()
     ladder: tuple[LadderRecord, ...] = ()
+
+
+def join_results(
+    title: str, settings: Mapping[str, str], results: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    """The records of several evaluations, such as those of several data sets, as one."""
+    names = [f.name for f in fields(EvaluationResult) if f.name not in ("title", "settings")]
+    records: dict[str, Any] = {
+        name: tuple(record for result in results for record in getattr(result, name))
+        for name in names
+    }
+    return EvaluationResult(title=title, settings=settings, **records)
 
 
 def write_result(result: EvaluationResult, path: Path) -> None:

@@ -67,13 +67,20 @@ AREAS = {
 
 _FEW_ERRORS = 10
 
+Progress = Callable[[str], object]
+"""Is told what is being computed."""
+
+
+def ignore_progress(text: str) -> None:
+    """For callers that do not want to know."""
+
 
 def evaluate_protocol(
     protocol: Protocol,
     methods: Sequence[MethodScores],
     verifications: Sequence[Verification],
     settings: EvaluationSettings,
-    progress: Callable[[str], object] = lambda text: None,
+    progress: Progress = ignore_progress,
 ) -> EvaluationResult:
     """Error rates, EDC curves and their areas of all methods with all recognition networks.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,10 @@ from fiqa_fast.evaluation.inputs import MethodScores
 from fiqa_fast.evaluation.protocols.base import Protocol, TemplateProtocol
 from fiqa_fast.evaluation.result import RuntimeRecord
 from fiqa_fast.evaluation.sample_names import SampleNames
-from fiqa_fast.pipeline import FaceFinder, score_stream
+from fiqa_fast.pipeline import FaceFinder, Source, score_stream
 from fiqa_fast.results import ResultsWriter, stored_path
 from fiqa_fast.scorers.base import Scorer
+from fiqa_fast.types import AlignedFace, FailedImage
 
 _COLUMNS = ("path", "status", "scorer", "output", "raw_score", "higher_is_better", "backbone")
 
@@ -32,8 +34,8 @@ def score_samples(
 ) -> Iterator[int]:
     """Scores the samples that the writer's table has no rows of yet.
 
-    Samples are named in the table as in the protocol. Those without a face become rows with the
-    reason.
+    The column `path` holds the path of a sample's image, or the sample's name where the image is no
+    file of its own. Samples without a face become rows with the reason.
 
     Args:
         protocol: with its images.
@@ -45,16 +47,35 @@ def score_samples(
     Yields:
         How many samples are done, first those that were before.
     """
-    names = [stored_path(name) for name in protocol.samples]
-    todo = [n for n, name in enumerate(names) if name not in writer.finished_paths]
-    done = len(names) - len(todo)
+    paths = [
+        name if isinstance(source, bytes | np.ndarray) else os.fspath(source)
+        for name, source in zip(protocol.samples, protocol.sources, strict=True)
+    ]
+    todo = [n for n, path in enumerate(paths) if stored_path(path) not in writer.finished_paths]
+    done = len(paths) - len(todo)
     yield done
     sources = (protocol.sources[n] for n in todo)
-    rows = score_stream(sources, scorers, finder=finder, all_outputs=all_outputs)
+    rows = score_stream(
+        sources,
+        scorers,
+        finder=_OfSamples(None, inner=finder, samples=todo),
+        all_outputs=all_outputs,
+    )
     for number, of_sample in zip(todo, rows, strict=True):
-        writer.write_image([replace(row, path=protocol.samples[number]) for row in of_sample])
+        writer.write_image([replace(row, path=paths[number]) for row in of_sample])
         done += 1
         yield done
+
+
+@dataclass(frozen=True)
+class _OfSamples(FaceFinder):
+    """Finds faces by the position of the sample rather than that among those still to score."""
+
+    inner: FaceFinder = field(default_factory=FaceFinder)
+    samples: Sequence[int] = ()
+
+    def find(self, source: Source, number: int = 0) -> list[AlignedFace] | FailedImage:
+        return self.inner.find(source, self.samples[number])
 
 
 def methods_of_table(

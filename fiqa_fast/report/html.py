@@ -1,28 +1,24 @@
-"""Assembles the report: one HTML page that needs no network and no other file."""
+"""Assembles the report of a table of scores, and the sections that show such a table."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fiqa_fast.errors import InvalidArgumentError, ResultsError
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.report.agreement import agreement_matrix
 from fiqa_fast.report.histogram import draw_histogram
+from fiqa_fast.report.page import read_asset, render_page, write_page
 from fiqa_fast.report.ranking import RankedFaces, rank_faces
 from fiqa_fast.report.scores import Failure, IntArray, OutputScores, ReportScores, read_scores
-from fiqa_fast.report.summary import list_facts, summarise_output
+from fiqa_fast.report.summary import OutputSummary, list_facts, summarise_output
 from fiqa_fast.report.text import file_name, format_number, make_printable
 from fiqa_fast.report.thumbnails import Thumbnail, ThumbnailRequest, make_thumbnails
 from fiqa_fast.types import Float64Array
@@ -66,6 +62,31 @@ class Sheet:
     left_out: int
 
 
+@dataclass(frozen=True)
+class ScoreSections:
+    """What the page shows of a table of scores.
+
+    Attributes:
+        scores: the table, read.
+        scorer_count: distinct scorers.
+        summaries: a row for each output.
+        thumbnails: each picture once; tiles name them by position.
+        sheets: one for each output.
+        agreement: Spearman's rho between every two outputs.
+        failures: the first of `scores.failures`, printable.
+        failure_reasons: each distinct reason, and how many failed for it.
+    """
+
+    scores: ReportScores
+    scorer_count: int
+    summaries: list[OutputSummary]
+    thumbnails: list[Thumbnail]
+    sheets: list[Sheet]
+    agreement: list[list[float | None]]
+    failures: list[Failure]
+    failure_reasons: list[tuple[str, int]]
+
+
 def write_report(
     table: pa.Table,
     destination: Path,
@@ -94,28 +115,27 @@ def write_report(
         InvalidArgumentError: the table lacks a column, or `max_faces` is below 1.
         ResultsError: the destination cannot be written.
     """
+    page = render_page(
+        title=title,
+        facts=list_facts(table, settings),
+        styles=[read_asset("report.css")],
+        scripts=[read_asset("report.js")],
+        score_sections=make_score_sections(table, max_faces),
+        evaluation=None,
+    )
+    write_page(page, destination)
+
+
+def make_score_sections(table: pa.Table, max_faces: int) -> ScoreSections:
+    """Reads the table and draws what the page shows of it; see `write_report`.
+
+    Raises:
+        InvalidArgumentError: the table lacks a column, or `max_faces` is below 1.
+    """
     if max_faces < 1:
         raise InvalidArgumentError(
             f"report: expected max_faces of 1 or more, got {max_faces}; 240 is the default"
         )
-    page = _render(table, title=title, settings=settings, max_faces=max_faces)
-    # The process id: two runs that write to one folder do not take each other's unfinished file.
-    unfinished = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    try:
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            unfinished.replace(destination)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ResultsError(
-            f"report: expected to be able to write {str(destination)!r}, got"
-            f" {type(error).__name__}: {error.strerror}; choose a folder that exists and is"
-            " writable"
-        ) from error
-
-
-def _render(table: pa.Table, *, title: str, settings: Mapping[str, str], max_faces: int) -> str:
     scores = read_scores(table)
     ranked = [rank_faces(output, max_faces) for output in scores.outputs]
     shown = _faces_shown(scores.outputs, ranked)
@@ -124,23 +144,9 @@ def _render(table: pa.Table, *, title: str, settings: Mapping[str, str], max_fac
         _make_sheet(scores, output, ranking, thumbnail_of_face)
         for output, ranking in zip(scores.outputs, ranked, strict=True)
     ]
-    environment = Environment(
-        loader=PackageLoader("fiqa_fast.report", ""),
-        autoescape=True,  # names of files are whatever somebody called them
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = format_number
-    script = _asset("report.js")
-    return environment.get_template("report.html.j2").render(
-        title=make_printable(title),
-        css=Markup(_asset("report.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return ScoreSections(
         scores=scores,
         scorer_count=len({output.scorer for output in scores.outputs}),
-        facts=list_facts(table, settings),
         summaries=[summarise_output(output) for output in scores.outputs],
         thumbnails=_make_thumbnails(table, scores, shown),
         sheets=sheets,
@@ -148,10 +154,6 @@ def _render(table: pa.Table, *, title: str, settings: Mapping[str, str], max_fac
         failures=[_printable_failure(f) for f in scores.failures[:_MAX_FAILURES_LISTED]],
         failure_reasons=Counter(make_printable(f.reason) for f in scores.failures).most_common(),
     )
-
-
-def _asset(name: str) -> str:
-    return resources.files("fiqa_fast.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _faces_shown(outputs: Sequence[OutputScores], ranked: Sequence[RankedFaces]) -> list[int]:

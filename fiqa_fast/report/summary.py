@@ -66,6 +66,11 @@ def list_facts(table: pa.Table, settings: Mapping[str, str]) -> list[Fact]:
     return [_fact(label, value) for label, value in by_label.items() if value]
 
 
+def list_settings(settings: Mapping[str, str]) -> list[Fact]:
+    """The settings alone, where there is no table."""
+    return [_fact(name[:1].upper() + name[1:], value) for name, value in settings.items() if value]
+
+
 def summarise_output(scores: OutputScores) -> OutputSummary:
     """Summarises the scores of one output."""
     calibrated = scores.quality[np.isfinite(scores.quality)]

@@ -30,17 +30,17 @@ def file_name(path: str) -> str:
     return make_printable(PurePath(path).name or path)
 
 
-def format_number(value: float | None) -> str:
-    """Four significant digits, a true minus sign; a dash for None."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Significant digits, four unless told; a true minus sign; a dash for None."""
     if value is None:
         return "\N{EN DASH}"
     if value == 0:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
-        decimals = max(0, 3 - math.floor(math.log10(abs(value))))
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         text = f"{value:.{decimals}f}"
     else:
-        text = f"{value:.3e}"
+        text = f"{value:.{digits - 1}e}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.evaluation.edc import fixed_threshold_curve
 from fiqa_fast.evaluation.error_rates import (
     equal_error_rate,
     false_match_rate,
@@ -14,6 +15,8 @@ from fiqa_fast.evaluation.error_rates import (
     thin_det,
     trace_det,
 )
+from fiqa_fast.evaluation.pair_quality import levels_of
+from fiqa_fast.quality.discard import find_decision_threshold
 
 scores = st.lists(st.integers(-20, 20).map(lambda n: n / 10), min_size=1, max_size=40)
 
@@ -26,7 +29,7 @@ def test_det_has_the_rates_at_every_threshold(mated: list[float], non_mated: lis
 
     for threshold, fmr, fnmr in zip(det.decision_threshold, det.fmr, det.fnmr, strict=True):
         assert fmr == false_match_rate(n, threshold)
-        assert fnmr == false_non_match_rate(m, threshold)
+        assert fnmr == pytest.approx(false_non_match_rate(m, threshold), abs=1e-15)
     assert (det.fmr[0], det.fnmr[0]) == (1, 0)
     assert (det.fmr[-1], det.fnmr[-1]) == (0, 1)
     assert (np.diff(det.fmr) <= 0).all()
@@ -68,6 +71,20 @@ def test_a_thinned_curve_consists_of_points_of_the_whole_one() -> None:
     assert thin.fmr[thin.fmr > 0].min() == whole.fmr[whole.fmr > 0].min()
     assert (thin.fmr[0], thin.fnmr[-1]) == (1, 1)
     assert thin_det(thin, 200) is thin
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_score_just_below_the_threshold_does_not_match(dtype: type[np.floating]) -> None:
+    non_mated = (np.arange(1000) // 7 / 200).astype(dtype)
+
+    threshold = find_decision_threshold(non_mated, 0.01)
+
+    assert threshold > non_mated[non_mated < threshold].max()
+    assert false_match_rate(non_mated, threshold) <= 0.01
+    curve = fixed_threshold_curve(
+        levels_of(np.ones(1000)), non_mated, np.zeros(1000, dtype=bool), threshold, "fmr"
+    )
+    assert curve.error_rate[0] == false_match_rate(non_mated, threshold)
 
 
 @pytest.mark.parametrize(

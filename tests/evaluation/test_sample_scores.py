@@ -29,7 +29,7 @@ def protocol(tmp_path: Path, golden_dir: Path) -> Protocol:
     (tmp_path / "no-image.png").write_text("no image")
     sources = [crops[0], crops[1].read_bytes(), tmp_path / "no-image.png", crops[2].read_bytes()]
     pairs = np.zeros(1, dtype=np.int32)
-    names = ("one", "two", "broken", "three")
+    names = (crops[0].name, "two", "no-image.png", "three")
     return Protocol("d", names, sources, True, None, pairs, pairs + 1, pairs > 0)
 
 
@@ -48,13 +48,16 @@ def run(protocol: Protocol, scorers: MultiScorer, folder: Path, stop_after: int 
     return folder / "scores.parquet"
 
 
-def test_samples_are_scored_under_their_names(
+def test_samples_are_scored_under_their_paths_or_names(
     protocol: Protocol, scorers: MultiScorer, tmp_path: Path
 ) -> None:
     path = run(protocol, scorers, tmp_path / "out")
 
-    methods = methods_of_table(pq.read_table(path), protocol, "the table")
+    table = pq.read_table(path)
+    methods = methods_of_table(table, protocol, "the table")
 
+    paths = list(dict.fromkeys(table["path"].to_pylist()))
+    assert paths == [str(protocol.sources[0]), "two", str(protocol.sources[2]), "three"]
     assert [m.method for m in methods][:1] == ["embedding-norm"]
     assert {m.method for m in methods} >= {"grafiqs/b2", "grafiqs/image"}
     for method in methods:

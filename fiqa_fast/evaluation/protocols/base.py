@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiqa_fast.pipeline import Source
+from fiqa_fast.types import Float64Array
 
 IndexArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
@@ -27,6 +28,8 @@ class Protocol:
         identity: int32 [S]: number of each sample's person; None where nobody knows.
         sample_a, sample_b: int32 [N]: positions in `samples`.
         mated: bool [N]: whether both show the same person.
+        comparison_scores: float64 [N], finite, higher is more alike, where the data set brings
+            them; None: they follow from embeddings.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Protocol:
     sample_a: IndexArray
     sample_b: IndexArray
     mated: BoolArray
+    comparison_scores: Float64Array | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class TemplateProtocol:
         media_of: int32 [M]: number of the medium of each entry; frames of one video share it.
         template_a, template_b: int32 [N]: positions in `templates`.
         mated: bool [N]: whether both show the same person.
+        comparison_scores: as of a `Protocol`.
     """
 
     name: str
@@ -67,3 +72,4 @@ class TemplateProtocol:
     template_a: IndexArray
     template_b: IndexArray
     mated: BoolArray
+    comparison_scores: Float64Array | None = None
