@@ -18,10 +18,11 @@ SCORERS := grafiqs,faceqan,ser-fiq,embedding-norm,froq,lightqnet \
 	--weights lightqnet=tests/golden/lightqnet/lightqnet-dm100.pb
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help setup serve-env score test test-all lint format tables bench clean
+.PHONY: help setup serve-env score quality test test-all lint format tables bench clean
 
 help:
 	@echo "make score     score the example photographs, write results/*/report.html"
+	@echo "make quality   error-versus-discard curves of degraded faces, results/quality/report.html"
 	@echo "make test      the fast tests           make test-all  every test"
 	@echo "make lint      style and types          make format    repair the style"
 	@echo "make bench     benchmarks               make tables    tables of README and docs"
@@ -62,6 +63,9 @@ score: setup
 	$(BIN)/fiqa-fast score results/ladder-crops -o results/ladder --aligned --overwrite --all-outputs --scorer $(SCORERS)
 	$(BIN)/python examples/ladder_spearman.py results/ladder/scores.parquet results/ladder-crops/ladder.csv -o results/ladder/spearman
 	@echo "see results/photos/report.html and results/ladder/report.html"
+
+quality: setup
+	$(BIN)/fiqa-fast benchmark quality -o results/quality --overwrite --all-outputs
 
 test: setup serve-env
 	$(BIN)/python -m pytest -q

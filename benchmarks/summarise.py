@@ -3,7 +3,8 @@
     python benchmarks/summarise.py results/benchmarks.json > results/benchmarks.md
 
 Reads the `extra_info` that the benchmarks record: `ratio_to_twin` (operators), `paired_medians_us`
-(align_crop), `ratio_to_loop` (scorers) and `of_scorer_throughput` (the whole way of the data).
+(align_crop), `ratio_to_loop` (scorers), `of_scorer_throughput` (the whole way of the data),
+`ratio_to_edc_loop` (EDC curves) and `plain_loop_s` (all pairs of embeddings).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def summarise(report: dict[str, Any]) -> str:
         "ratio_to_loop": scorers_section,
         "of_scorer_throughput": stream_section,
         "paired_medians_us": align_crop_section,
+        "ratio_to_edc_loop": curves_section,
+        "plain_loop_s": all_pairs_section,
     }
     lines = ["# Benchmarks", "", f"Measured on {report['datetime'][:10]}: {machine(report)}.", ""]
     for key, section in sections.items():
@@ -143,6 +146,49 @@ def align_crop_section(benchmarks: list[Benchmark]) -> list[str]:
             cells = [f"{benchmark['param']}, {setting}", *map(str, times.values())]
             lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def curves_section(benchmarks: list[Benchmark]) -> list[str]:
+    rows = []
+    for benchmark in benchmarks:
+        info, stats = benchmark["extra_info"], benchmark["stats"]
+        cells = [
+            benchmark["params"]["policy"],
+            f"{info['comparisons']:,}",
+            milliseconds(stats["median"], stats["iqr"]),
+            f"{info['ratio_to_edc_loop']:.4f}",
+            f"{info['ratio_to_copy']:.0f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return [
+        "## EDC curves",
+        "",
+        "Against a plain loop over the steps, and a copy of what is read; all in turn.",
+        "",
+        "| threshold policy | comparisons | ms | to loop | to copy |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        "",
+    ]
+
+
+def all_pairs_section(benchmarks: list[Benchmark]) -> list[str]:
+    rows = []
+    for benchmark in benchmarks:
+        info = benchmark["extra_info"]
+        names = ("whole_s", "floor_s", "plain_loop_s", "ratio_to_floor", "ratio_to_loop")
+        cells = [f"{benchmark['params']['samples']:,}", *(f"{info[name]:.3g}" for name in names)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return [
+        "## All pairs of embeddings",
+        "",
+        "Seconds; the floor is the matrix product alone, the loop takes one row after the other.",
+        "",
+        "| embeddings | ours | floor | loop | to floor | to loop |",
+        "|---:|---:|---:|---:|---:|---:|",
+        *rows,
+        "",
+    ]
 
 
 def milliseconds(median_s: float, iqr_s: float) -> str:

@@ -24,7 +24,9 @@ from fiqa_fast.evaluation.result import EvaluationResult
 from fiqa_fast.evaluation.run import evaluate_protocol
 from fiqa_fast.evaluation.similarity import cosine_of_pairs
 
-EXAMPLES = Path("examples/faces")
+EXAMPLES = Path(__file__).parents[2] / "examples" / "faces"
+"""In a checkout of the project; an installed package has no photographs."""
+
 CROPS = "crops"
 _FMRS = (0.1, 0.01)  # fewer non-mated comparisons than the papers have
 _METHODS = "grafiqs,ser-fiq,embedding-norm,froq"
@@ -38,12 +40,12 @@ _CAVEAT = (
 
 def quality(
     faces: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Folder with a sub-folder for each person, or with photographs and"
             " identities.csv (file,identity). Default: the example photographs of the project."
         ),
-    ] = EXAMPLES,
+    ] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for the report, the scores and the crops.")
     ] = Path("results/quality"),
@@ -92,7 +94,8 @@ def quality(
         raise InvalidArgumentError(
             "benchmark: expected --resume or --overwrite, got both; choose one"
         )
-    photographs = _limit(find_photographs(faces), max_photos, console)
+    folder = _examples() if faces is None else faces
+    photographs = _limit(find_photographs(folder), max_photos, console)
     names = [name.strip() for name in scorer.split(",") if name.strip()]
     scorers = make_scorers(
         parse_options(option or [], names),
@@ -105,8 +108,8 @@ def quality(
     rungs = _degrade(photographs, out / CROPS, console)
     identity_of = {photograph.name: photograph.identity for photograph in photographs}
     protocol = ladder_protocol(rungs, identity_of, out / CROPS, "degraded faces")
-    folders = {"photographs": str(faces)}
-    methods = job.score(protocol, scorers, out, all_outputs=all_outputs, settings=folders)
+    asked = {"photographs": str(folder)}
+    methods = job.score(protocol, scorers, out, all_outputs=all_outputs, settings=asked)
     verifications = [
         Verification(
             label,
@@ -133,8 +136,17 @@ def quality(
         evaluate_protocol(protocol, methods, verifications, settings, job.progress),
         describe_scores(protocol.name, methods),
     ]
-    job.finish("Face image quality on degraded faces", folders, parts)
+    job.finish("Face image quality on degraded faces", asked, parts)
     print_areas(parts[1].curves, Console())
+
+
+def _examples() -> Path:
+    if not EXAMPLES.is_dir():
+        raise InvalidArgumentError(
+            "benchmark: expected a folder of faces, got none, and the example photographs are not"
+            " installed; name a folder with a sub-folder for each person"
+        )
+    return EXAMPLES
 
 
 def _degrade(photographs: list[Photograph], crops: Path, console: Console) -> list[Rung]:

@@ -16,7 +16,12 @@ from fiqa_fast.cli.options import parse_options, parse_per_method
 from fiqa_fast.cli.verification import load_networks, parse_labels
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.bootstrap import DEFAULT_REPEATS
-from fiqa_fast.evaluation.describe import describe_scores
+from fiqa_fast.evaluation.describe import (
+    compare_labels,
+    describe_scores,
+    measure_by_network,
+    require_identities,
+)
 from fiqa_fast.evaluation.edc import THRESHOLD_POLICIES
 from fiqa_fast.evaluation.embedding_files import read_embeddings
 from fiqa_fast.evaluation.embeddings import Augmentation
@@ -120,6 +125,23 @@ def evaluate(
     reference: Annotated[
         str | None, typer.Option(help="Method that others are tested against. Default: the best.")
     ] = None,
+    classifiability: Annotated[
+        bool,
+        typer.Option(
+            "--classifiability",
+            help="Also distributions of CCS, NNCCS and CR (CR-FIQA) on each recognition network,"
+            " and how far the methods agree with CR.",
+        ),
+    ] = False,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare-labels",
+            metavar="BEFORE,AFTER",
+            help="Two of the methods, such as the labels before and after an optimisation: a"
+            " scatter of their ranks; may be repeated.",
+        ),
+    ] = None,
     mated_per_identity: Annotated[
         int, typer.Option(help="Of folders: mated comparisons of a person, at most.")
     ] = Drawing.mated_per_identity,
@@ -184,8 +206,12 @@ def evaluate(
         reference=reference,
         seed=seed,
     )
+    label_pairs = list(dict.fromkeys(_parse_pair(text) for text in compare or []))
     drawing = Drawing(mated_per_identity, non_mated, seed)
     protocols = [load_protocol(d, data, aligned=aligned, drawing=drawing) for d in data_sets]
+    if classifiability:
+        for protocol in protocols:  # before hours of scoring
+            require_identities(protocol)
     names = [name.strip() for name in (scorer or "").split(",") if name.strip()]
     scorers: list[Scorer] = []
     if names:
@@ -218,7 +244,18 @@ def evaluate(
             folder = out if len(protocols) == 1 else out / folder_name(protocol.name)
             asked = {"data_set": protocol.name, "aligned": protocol.aligned}
             methods += job.score(protocol, scorers, folder, all_outputs=all_outputs, settings=asked)
-        parts += _evaluate(job, protocol, methods, networks, files, flips, settings)
+        changes = [compare_labels(protocol.name, methods, *pair) for pair in label_pairs]
+        parts += _evaluate(
+            job,
+            protocol,
+            methods,
+            networks,
+            files,
+            flips,
+            settings,
+            classifiability=classifiability,
+        )
+        parts.append(EvaluationResult(title="", label_changes=tuple(changes)))
     job.finish(
         f"Face image quality on {', '.join(protocol.name for protocol in protocols)}",
         {"mirror images": augmentation, "pair quality": pair_quality, "missing": missing},
@@ -235,6 +272,8 @@ def _evaluate(
     files: dict[str, Path],
     augmentation: Augmentation,
     settings: EvaluationSettings,
+    *,
+    classifiability: bool,
 ) -> list[EvaluationResult]:
     """What one data set shows."""
     of_templates = isinstance(protocol, TemplateProtocol)
@@ -247,7 +286,8 @@ def _evaluate(
     for label, path in files.items():
         read = read_embeddings(path, protocol.samples, allow_missing=settings.missing != "error")
         found[label] = read.embeddings
-    described = describe_scores(protocol.name, methods)
+    by_network = measure_by_network(protocol, found) if classifiability else None
+    described = describe_scores(protocol.name, methods, by_network)
     if isinstance(protocol, TemplateProtocol):
         return [evaluate_templates(protocol, methods, found, settings, job.progress), described]
     verifications = [
@@ -260,3 +300,14 @@ def _evaluate(
         evaluate_protocol(protocol, methods, verifications, settings, job.progress),
         described,
     ]
+
+
+def _parse_pair(text: str) -> tuple[str, str]:
+    """Two methods of --compare-labels."""
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise InvalidArgumentError(
+            f"evaluate: expected --compare-labels to name two methods, got {text!r}; write"
+            " BEFORE,AFTER"
+        )
+    return names[0], names[1]

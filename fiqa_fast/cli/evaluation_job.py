@@ -58,6 +58,13 @@ class EvaluationJob:
                 f"evaluate: expected a folder without results, got {out}, which holds {FILE_NAME};"
                 " overwrite it, or choose another folder (--overwrite, -o)"
             )
+        try:  # now, rather than after hours
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsError(
+                f"evaluate: expected to be able to make the folder {out}, got {error.strerror};"
+                " choose another one (-o)"
+            ) from error
 
     def progress(self, text: str) -> None:
         """Says what is being computed."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import typer
 
 from fiqa_fast.errors import InvalidArgumentError, ResultsError
+from fiqa_fast.evaluation.published import read_published
 from fiqa_fast.evaluation.result import FILE_NAME, EvaluationResult, read_result
 from fiqa_fast.report.evaluation_page import merge_named, write_evaluation_report
 from fiqa_fast.report.html import write_report
@@ -38,7 +39,17 @@ def report(
     files: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for plots (PNG, SVG, PDF) and tables (CSV, LaTeX) of the evaluations."
+            help="Folder for plots (PNG, SVG, PDF), tables (CSV, LaTeX) and ranking strips (PNG) of"
+            " the evaluations."
+        ),
+    ] = None,
+    published: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Values of papers to stand beside the measured ones of the same names; may be"
+            " repeated. Columns: paper, table, data_set, method, verification_network, measure"
+            " (auc, auc_normalised, tar), fmr, limit, value, source.",
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
@@ -50,13 +61,20 @@ def report(
     destination = _destination(runs, out)
     if files is not None:
         require_matplotlib()
+    printed = [value for path in published or [] for value in read_published(path)]
     results, tables = _read_runs(runs)
+    if published and not results:
+        raise InvalidArgumentError(
+            f"report: expected a run with {FILE_NAME} for --published, got none;"
+            " run `fiqa-fast evaluate` first, or leave --published out"
+        )
     if files is not None and not results:
         raise InvalidArgumentError(
             f"report: expected a run with {FILE_NAME} for --files, got none;"
             " run `fiqa-fast evaluate` first, or leave --files out"
         )
-    table = merge_tables(tables) if len(tables) > 1 else next(iter(tables.values()), None)
+    of_runs = {run: pa.concat_tables(found.values()) for run, found in tables.items()}
+    table = merge_tables(of_runs) if len(of_runs) > 1 else next(iter(of_runs.values()), None)
     if results:
         heading = title or _title(list(results.values()))
         write_evaluation_report(
@@ -66,6 +84,7 @@ def report(
             title=heading,
             run_names=list(results),
             max_faces=max_faces,
+            published=printed,
         )
     else:
         heading = title or "Face image quality"
@@ -73,7 +92,8 @@ def report(
     typer.echo(f"wrote {destination}")
     if files is not None:
         merged = merge_named(list(results.values()), list(results), heading)
-        written = write_paper_files(merged, files)
+        scores = {name: one for found in tables.values() for name, one in found.items()}
+        written = write_paper_files(merged, files, scores, printed)
         typer.echo(f"wrote {len(written)} files to {files}")
 
 
@@ -88,10 +108,12 @@ def _destination(runs: list[Path], out: Path | None) -> Path:
     return runs[0] / "report.html"
 
 
-def _read_runs(runs: list[Path]) -> tuple[dict[str, EvaluationResult], dict[str, pa.Table]]:
-    """Evaluations and tables of scores, each by the name of its run."""
+def _read_runs(
+    runs: list[Path],
+) -> tuple[dict[str, EvaluationResult], dict[str, dict[str, pa.Table]]]:
+    """Evaluations by the name of their run; of each run the tables of scores, by names for them."""
     results: dict[str, EvaluationResult] = {}
-    tables: dict[str, pa.Table] = {}
+    tables: dict[str, dict[str, pa.Table]] = {}
     for name, folder in zip(_run_names(runs), runs, strict=True):
         result_path, table_path = folder / FILE_NAME, folder / TABLE
         if not result_path.exists() and not table_path.exists():
@@ -103,7 +125,12 @@ def _read_runs(runs: list[Path]) -> tuple[dict[str, EvaluationResult], dict[str,
         if result_path.exists():
             results[name] = read_result(result_path)
         if table_path.exists():
-            tables[name] = _read_table(table_path)
+            tables[name] = {name: _read_table(table_path)}
+        # An evaluation of several data sets has a folder with a table for each.
+        elif of_data_sets := sorted(folder.glob(f"*/{TABLE}")):
+            tables[name] = {
+                f"{name}/{path.parent.name}": _read_table(path) for path in of_data_sets
+            }
     return results, tables
 
 

@@ -3,7 +3,8 @@
 For each protocol and network there are two files, named after a digest of everything that decides
 the numbers: `KEY.npy` with the rows, and `KEY.jsonl` with a line for each batch: which rows it
 wrote, their checksum, and the reasons of those without an embedding. While rows are missing the
-names end with `.part`. Rows that no line vouches for, or whose checksum is wrong, are computed again.
+names end with `.part`. Rows that no line vouches for, or whose checksum is wrong, are computed
+again.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class EmbeddingCache:
         if self.path.exists():
             is_done, reasons = self._verified(self.path, self._journal_path)
             if is_done.all():
-                return np.load(self.path, mmap_mode="r"), reasons
+                return open_memmap(self.path, mode="r"), reasons
             # Damaged: what is sound of it is a run that was not finished.
             if self._journal_path.exists():
                 self._journal_path.replace(part_journal)
@@ -149,7 +150,7 @@ class EmbeddingCache:
         del rows
         part.replace(self.path)
         part_journal.replace(self._journal_path)
-        return np.load(self.path, mmap_mode="r"), reasons
+        return open_memmap(self.path, mode="r"), reasons
 
     def _rows_to_write(self, part: Path, is_done: np.ndarray) -> np.memmap[Any, Any]:
         if is_done.any():
@@ -176,7 +177,7 @@ class EmbeddingCache:
         is_done = np.zeros(self._shape[0], np.bool_)
         reasons: dict[int, str] = {}
         try:
-            rows = np.load(array, mmap_mode="r")
+            rows = open_memmap(array, mode="r")
             lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
             if (
                 json.loads(lines[0]) != self._heading()
@@ -185,7 +186,7 @@ class EmbeddingCache:
                 or not rows.flags.c_contiguous
             ):
                 return is_done, reasons
-        except (OSError, ValueError, IndexError):  # not there, cut off, or of somebody else
+        except Exception:  # not there, or damaged: numpy and json raise nearly anything
             return is_done, reasons
         for line in lines[1:]:
             entry = _entry(line, self._shape[0])

@@ -142,9 +142,9 @@ def _checked(path: Path, names: Sequence[str], rows: np.ndarray) -> dict[str, in
     largest = np.abs(rows).max(1)
     wrong = np.flatnonzero(~((largest > 0) & (largest <= np.finfo(np.float32).max)))
     if len(wrong):
+        some = name_some((names[int(i)] for i in wrong), len(wrong))
         raise InvalidArgumentError(
             f"embeddings: expected finite embeddings with a direction in {path}, got NaN, infinity"
-            f" or zeros alone for {name_some((names[int(i)] for i in wrong), len(wrong))}; leave samples"
-            " without an embedding out"
+            f" or zeros alone for {some}; leave samples without an embedding out"
         )
     return positions

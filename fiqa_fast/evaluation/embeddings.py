@@ -33,7 +33,7 @@ from fiqa_fast.types import (
     UInt8Array,
 )
 
-Augmentation = Literal["concatenate", "sum", "none"]
+Augmentation = Literal["concatenate", "sum", "raw_sum", "none"]
 OnBatch = Callable[[int], object]
 
 
@@ -44,7 +44,8 @@ class Embeddings:
     Attributes:
         samples: their names, in the order of the rows.
         embeddings: float32 [S, D]; may be a read-only map of a file. Rows have length 1 or, for
-            "concatenate", the square root of 2; those of samples without an embedding are NaN.
+            "concatenate", the square root of 2, and any for "raw_sum"; those of samples without an
+            embedding are NaN.
         reasons: why, for each sample without an embedding.
     """
 
@@ -72,6 +73,7 @@ def compute_embeddings(
     - "concatenate": [L2(e), L2(f)], so that the cosine of two samples is the mean of the cosines of
       both (the evaluations of CR-FIQA and GraFIQs);
     - "sum": L2(e + f) (InsightFace's verification);
+    - "raw_sum": e + f, not normalised: what CR-FIQA pools into templates (IJB-C);
     - "none": L2(e).
 
     A sample without a face, an unreadable image, or one on which the network fails is a row of NaN
@@ -205,6 +207,8 @@ class _Embedder:
         e, f = both[: len(crops)], both[len(crops) :]
         if self.augmentation == "sum":
             return _unit(e + f).astype(np.float32)
+        if self.augmentation == "raw_sum":
+            return (e + f).astype(np.float32)
         return np.concatenate([_unit(e), _unit(f)], axis=1).astype(np.float32)
 
     def _raw(self, crops: Tensor) -> Float64Array:

@@ -20,7 +20,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TextIO
 
@@ -99,13 +99,18 @@ def published_values(
     return tuple(
         value
         for value in (_packaged_values() if among is None else among)
-        if _same_name(data_set, value.data_set)
-        and _same_name(method, value.method)
-        and _same_name(verification_network, value.verification_network)
+        if same_name(data_set, value.data_set)
+        and same_name(method, value.method)
+        and same_name(verification_network, value.verification_network)
         and measure in (None, value.measure)
         and _same_number(fmr, value.fmr)
         and _same_number(limit, value.limit)
     )
+
+
+def same_name(wanted: str | None, name: str) -> bool:
+    """Whether two names have the same letters and digits, whatever their case; None fits all."""
+    return wanted is None or _letters(wanted) == _letters(name)
 
 
 def read_published(path: str | Path) -> tuple[PublishedValue, ...]:
@@ -217,10 +222,7 @@ def _cell(value: PublishedValue) -> tuple[object, ...]:
     return tuple(getattr(value, name) for name in COLUMNS if name not in ("value", "source"))
 
 
-def _same_name(wanted: str | None, name: str) -> bool:
-    return wanted is None or _letters(wanted) == _letters(name)
-
-
+@lru_cache(maxsize=4096)  # every name is compared with those of all published values
 def _letters(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 

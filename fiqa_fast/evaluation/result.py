@@ -201,6 +201,29 @@ class LadderRecord:
 
 
 @dataclass(frozen=True)
+class LabelChangeRecord:
+    """How an optimisation of quality labels moved the samples of a data set.
+
+    Attributes:
+        before, after: methods whose scores are the labels before and after it.
+        count: samples that both scored.
+        moved_fraction: part of them whose rank changed, 0..1.
+        spearman: rank correlation of both; None where one of them orders nothing.
+        before_rank, after_rank: of the samples that a scatter shows, at most some thousand: rank of
+            the label among all samples, 0 (lowest quality) to 1, equal labels sharing their mean.
+    """
+
+    data_set: str
+    before: str
+    after: str
+    count: int
+    moved_fraction: float
+    spearman: float | None
+    before_rank: tuple[float, ...]
+    after_rank: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Everything that an evaluation found.
 
@@ -221,6 +244,7 @@ class EvaluationResult:
     templates: tuple[TemplateRecord, ...] = ()
     runtimes: tuple[RuntimeRecord, ...] = ()
     ladder: tuple[LadderRecord, ...] = ()
+    label_changes: tuple[LabelChangeRecord, ...] = ()
 
 
 def join_results(
@@ -284,7 +308,9 @@ def _result(content: dict[str, Any]) -> EvaluationResult:
         "templates": TemplateRecord,
         "runtimes": RuntimeRecord,
         "ladder": LadderRecord,
+        "label_changes": LabelChangeRecord,
     }
+    content.setdefault("label_changes", [])  # the first files of this format are without
     records: dict[str, Any] = {
         name: tuple(kind(**_with_tuples(entry)) for entry in content.pop(name))
         for name, kind in kinds.items()

@@ -47,7 +47,7 @@ def test_missing_samples(write):
     found = read_embeddings(path, ("b", "y", "z"), allow_missing=True)
     assert np.isnan(found.embeddings).all(1).tolist() == [False, True, True]
     assert set(found.reasons) == {"y", "z"}
-    with pytest.raises(InvalidArgumentError, match="such as b, x/a.png, c d: they must be"):
+    with pytest.raises(InvalidArgumentError, match=r"such as b, x/a.png, c d: they must be"):
         read_embeddings(path, ("y", "z"), allow_missing=True)
 
 
@@ -60,7 +60,7 @@ def test_rows_without_a_direction(write, value):
 
 
 def test_a_name_twice(write):
-    with pytest.raises(InvalidArgumentError, match="each sample once in .* several rows of b;"):
+    with pytest.raises(InvalidArgumentError, match=r"each sample once in .* several rows of b;"):
         read_embeddings(write(names=["b", "c", "b"]), ("b",))
 
 
@@ -81,7 +81,7 @@ def test_other_arrays(tmp_path, write, rows, said):
 
 def test_lists_of_different_lengths(tmp_path):
     path = _parquet(tmp_path, ["a", "b"], [[1.0, 2.0], [1.0]])
-    with pytest.raises(InvalidArgumentError, match="one length in .* got 1 to 2"):
+    with pytest.raises(InvalidArgumentError, match=r"one length in .* got 1 to 2"):
         read_embeddings(path, ("a",))
 
 

@@ -46,18 +46,19 @@ def png(crops):
     return [cv2.imencode(".png", crop[..., ::-1])[1].tobytes() for crop in crops[:5]]
 
 
-@pytest.mark.parametrize("augmentation", ["concatenate", "sum", "none"])
+@pytest.mark.parametrize("augmentation", ["concatenate", "sum", "raw_sum", "none"])
 def test_embeddings_are_those_of_the_plain_network(sface32, crops, png, augmentation):
-    found = compute_embeddings(_protocol(png), sface32, augmentation=augmentation)
-    e, f = _raw(sface32, crops[:5]), _raw(sface32, crops[:5, :, ::-1])
+    found = compute_embeddings(_protocol(png[:2]), sface32, augmentation=augmentation)
+    e, f = _raw(sface32, crops[:2]), _raw(sface32, crops[:2, :, ::-1])
     expected = {
         "concatenate": np.concatenate([_unit(e), _unit(f)], axis=1),
         "sum": _unit(e + f),
+        "raw_sum": e + f,
         "none": _unit(e),
     }[augmentation]
     assert found.embeddings.dtype == np.float32
-    np.testing.assert_allclose(found.embeddings, expected, atol=2e-5)
-    assert found.samples == ("s0", "s1", "s2", "s3", "s4")
+    np.testing.assert_allclose(found.embeddings, expected, atol=2e-5 * abs(expected).max())
+    assert found.samples == ("s0", "s1")
     assert found.reasons == {}
 
 
@@ -78,13 +79,12 @@ def test_neither_batches_nor_threads_nor_neighbours_change_a_row(sface32, png):
     assert np.array_equal(whole[::-1], turned)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "float64"])
-def test_other_precisions_and_the_reference(sface32, png, precision):
-    network = load_backbone("sface", precision=precision, device="cpu")
+def test_bf16_and_the_reference(sface32, png):
+    network = load_backbone("sface", precision="bf16", device="cpu")
     whole = compute_embeddings(_protocol(png), network, batch_size=2).embeddings
-    exact = compute_embeddings(_protocol(png), sface32, engine="reference").embeddings
+    exact = compute_embeddings(_protocol(png[:2]), sface32, engine="reference").embeddings
     assert np.array_equal(whole, compute_embeddings(_protocol(png), network).embeddings)
-    np.testing.assert_allclose(whole, exact, atol=2e-2 if precision == "bf16" else 1e-5)
+    np.testing.assert_allclose(whole[:2], exact, atol=2e-2)
 
 
 def test_what_has_no_face_is_a_row_with_a_reason(sface32, png, faces_dir, tmp_path):
@@ -172,18 +172,18 @@ def test_few_images_are_in_flight(sface32, png, monkeypatch):
     def on_batch(done):
         most[0] = max(most[0], started[0] - done)
 
-    sources = [png[i % 5] for i in range(40)]
+    sources = [png[i % 5] for i in range(16)]
     compute_embeddings(
         _protocol(sources), sface32, batch_size=2, threads=2, on_batch=on_batch, augmentation="none"
     )
     assert most[0] <= 2 * 2 + 2
-    assert started[0] == 40
+    assert started[0] == 16
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"augmentation": "both"}, "one of concatenate, sum, none, got 'both'"),
+        ({"augmentation": "both"}, "one of concatenate, sum, raw_sum, none, got 'both'"),
         ({"batch_size": 0}, "batch_size of 1 or more"),
         ({"engine": "fast"}, "expected engine"),
         ({"max_megapixels": 0}, "max_megapixels > 0"),

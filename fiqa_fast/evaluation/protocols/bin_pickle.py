@@ -263,7 +263,7 @@ def _instructions(content: bytes) -> Iterator[tuple[str, Any]]:
         for opcode, argument, _ in pickletools.genops(content):
             name = opcode.name
             if name == "STACK_GLOBAL":
-                # Names that came there by an unusual way are not known here; `find_class` sees them.
+                # Names that came there by another way are not known here; `find_class` sees them.
                 yield name, ".".join(texts) if len(texts) == 2 and all(texts) else ""
                 texts.append("")
                 continue

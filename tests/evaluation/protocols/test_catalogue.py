@@ -131,5 +131,5 @@ def test_a_missing_data_set_says_what_to_put_where(tmp_path, data_set):
     for form in data_set.forms:
         assert f"{tmp_path / form.path} ({form.content})" in message
     assert data_set.obtained in message
-    with pytest.raises(InvalidArgumentError, match="expected DATA_ROOT/.* got no data_root"):
+    with pytest.raises(InvalidArgumentError, match=r"expected DATA_ROOT/.* got no data_root"):
         load_protocol(data_set.name)

@@ -17,10 +17,16 @@ from fiqa_fast.evaluation.protocols.checks import (
 
 def _protocol(pairs, mated, **changes):
     a, b = (np.array(side, np.int32) for side in zip(*pairs, strict=True))
-    fields = dict(
-        name="Set", samples=("a", "b", "c", "d"), sources=(), aligned=True, identity=None,
-        sample_a=a, sample_b=b, mated=np.array(mated, np.bool_),
-    )  # fmt: skip
+    fields = {
+        "name": "Set",
+        "samples": ("a", "b", "c", "d"),
+        "sources": (),
+        "aligned": True,
+        "identity": None,
+        "sample_a": a,
+        "sample_b": b,
+        "mated": np.array(mated, np.bool_),
+    }
     return Protocol(**{**fields, **changes})
 
 

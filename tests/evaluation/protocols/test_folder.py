@@ -82,7 +82,7 @@ def test_the_albums_of_adience_hold_several_persons(make_images):
     assert found.samples[0] == "7@N04/landmark_aligned_face.11.3_o.png"
     assert np.count_nonzero(found.mated) == 2
     make_images("9@N01/other.png")
-    with pytest.raises(InvalidArgumentError, match="got 9@N01/other.png"):
+    with pytest.raises(InvalidArgumentError, match=r"got 9@N01/other\.png"):
         read_adience(root)
 
 
