@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -40,6 +38,7 @@ from fiqa_fast.types import (
     FailureReason,
     UInt8Array,
 )
+from fiqa_fast.work_ahead import work_ahead
 
 DEFAULT_BATCH_SIZE = 16
 Source = str | Path | bytes | UInt8Array
@@ -135,32 +134,27 @@ def score_stream(
         InvalidArgumentError: a batch size below 1, or several calibrations for one output.
     """
     check_batch_size(batch_size)
-    workers = threads or os.cpu_count() or 1
     columns = [
         (scorer, ScoreColumn(provenance_of(scorer), output, calibrations))
         for scorer in scorers
         for output in (scorer.spec.outputs if all_outputs else (scorer.output,))
     ]
-    numbered = enumerate(sources)
-    with ThreadPoolExecutor(workers, thread_name_prefix="fiqa-faces") as pool:
-        pending: deque[Future[list[AlignedFace] | FailedImage]] = deque()
-
-        def refill() -> None:
-            for number, source in islice(numbered, 2 * batch_size + workers - len(pending)):
-                pending.append(pool.submit(finder.find, source, number))
-
-        try:
-            refill()
-            while pending:
-                images: list[list[AlignedFace] | FailedImage] = []
-                crop_count = 0
-                while pending and crop_count < batch_size:
-                    images.append(pending.popleft().result())
-                    crop_count += len(images[-1]) if isinstance(images[-1], list) else 0
-                    refill()
+    found = work_ahead(
+        lambda numbered: finder.find(numbered[1], numbered[0]),
+        enumerate(sources),
+        waiting=2 * batch_size,
+        threads=threads,
+    )
+    images: list[list[AlignedFace] | FailedImage] = []
+    crop_count = 0
+    with closing(found):  # ends the threads where the caller wants no more
+        for image in found:
+            images.append(image)
+            crop_count += len(image) if isinstance(image, list) else 0
+            if crop_count >= batch_size:
                 yield from _score_images(images, columns, on_face)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+                images, crop_count = [], 0
+        yield from _score_images(images, columns, on_face)
 
 
 def score_images(

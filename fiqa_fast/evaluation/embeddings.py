@@ -17,7 +17,6 @@ from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.embedding_cache import Batch, EmbeddingCache, EmbeddingFacts
 from fiqa_fast.evaluation.face_finder import face_finder
 from fiqa_fast.evaluation.protocols.base import Protocol, TemplateProtocol
-from fiqa_fast.evaluation.work_ahead import work_ahead
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
 from fiqa_fast.pipeline import DEFAULT_BATCH_SIZE, check_batch_size
 from fiqa_fast.scorers.base import working
@@ -32,6 +31,7 @@ from fiqa_fast.types import (
     Float64Array,
     UInt8Array,
 )
+from fiqa_fast.work_ahead import work_ahead
 
 Augmentation = Literal["concatenate", "sum", "raw_sum", "none"]
 OnBatch = Callable[[int], object]

@@ -21,7 +21,7 @@ from fiqa_fast.evaluation.protocols.base import IndexArray
 
 TEXT, TRUTH = pa.large_string(), pa.bool_()
 _TRUE, _FALSE = ["1", "true", "True", "TRUE"], ["0", "false", "False", "FALSE"]
-_BLOCK_BYTES = 64 << 20  # all names that are known are hashed anew for each block
+_BLOCK_BYTES = 32 << 20  # all names that are known are hashed anew for each block
 
 
 def read_header(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 def work_ahead(
     function: Callable[[T], R], items: Iterable[T], *, waiting: int, threads: int | None = None
-) -> Iterator[R]:
+) -> Generator[R]:
     """Yields function(item) for each item, in order, while threads work on the next ones.
 
     Args:
@@ -26,7 +26,7 @@ def work_ahead(
     """
     workers = threads or os.cpu_count() or 1
     remaining = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix="fiqa-ahead") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="fiqa-faces") as pool:
         pending: deque[Future[R]] = deque()
         try:
             while True:
