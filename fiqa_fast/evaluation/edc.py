@@ -175,6 +175,7 @@ def per_discard_curve(
                 "evaluate: expected mated and non-mated comparisons at every discard fraction, got"
                 f" {len(genuine)} and {len(impostors)} with {number / DISCARD_STEPS:.0%} of all"
                 " discarded; this policy needs more comparisons: use threshold_policy 'fixed'"
+                " (--threshold-policy fixed)"
             )
         threshold = _nearest_threshold(genuine, impostors, fmr)
         rates.append(np.count_nonzero(genuine <= threshold) / len(genuine))

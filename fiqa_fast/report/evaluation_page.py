@@ -10,12 +10,14 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.evaluation.published import PublishedValue
 from fiqa_fast.evaluation.result import DistributionRecord, EvaluationResult
 from fiqa_fast.report.choices import Figure, Options
 from fiqa_fast.report.det_plot import det_plots, draw_det, network_numbers
 from fiqa_fast.report.edc_plot import draw_edc, edc_plots
 from fiqa_fast.report.histogram import draw_counts
 from fiqa_fast.report.html import make_score_sections
+from fiqa_fast.report.label_change_plot import draw_label_change, label_change_plots
 from fiqa_fast.report.ladder_plot import draw_ladder
 from fiqa_fast.report.line_styles import style_rules
 from fiqa_fast.report.merge import merge_results
@@ -29,6 +31,7 @@ from fiqa_fast.report.tables.error_rates import error_rate_tables
 from fiqa_fast.report.tables.ladder import ladder_tables
 from fiqa_fast.report.tables.model import Table
 from fiqa_fast.report.tables.paired_tests import paired_test_tables
+from fiqa_fast.report.tables.papers import paper_tables
 from fiqa_fast.report.tables.runtimes import runtime_tables
 from fiqa_fast.report.tables.templates import template_tables
 from fiqa_fast.report.text import format_number, make_printable
@@ -71,6 +74,7 @@ class EvaluationSections:
     methods: LegendEntries
     areas: tuple[Table, ...]
     paired_tests: tuple[Table, ...]
+    papers: tuple[Table, ...]
     det: tuple[Figure, ...]
     networks: LegendEntries
     error_rates: tuple[Table, ...]
@@ -81,6 +85,7 @@ class EvaluationSections:
     ladder_tables: tuple[Table, ...]
     histograms: tuple[Histograms, ...]
     agreements: tuple[Table, ...]
+    label_changes: tuple[Figure, ...]
     comparisons: tuple[Table, ...]
 
     @property
@@ -90,12 +95,14 @@ class EvaluationSections:
             ("edc", "Error versus discard", self.edc),
             ("areas", "Areas under the curves", self.areas),
             ("paired-tests", "Paired tests", self.paired_tests),
+            ("papers", "Tables as in the papers", self.papers),
             ("error-rates", "Recognition without discarding", self.error_rates or self.det),
             ("templates", "Templates", self.templates),
             ("runtimes", "Runtime", self.runtimes),
             ("ladder", "Degradation ladder", self.ladder),
             ("distributions", "Score distributions", self.histograms),
             ("agreements", "Agreement", self.agreements),
+            ("label-changes", "Labels before and after", self.label_changes),
             ("comparisons", "Comparisons and thresholds", self.comparisons),
         ]
         return [(anchor, heading) for anchor, heading, content in sections if content]
@@ -109,6 +116,7 @@ def write_evaluation_report(
     title: str,
     run_names: Sequence[str] = (),
     max_faces: int = 240,
+    published: Sequence[PublishedValue] = (),
 ) -> None:
     """Writes a self-contained HTML page about evaluations, and about a table of scores.
 
@@ -120,6 +128,7 @@ def write_evaluation_report(
         title: heading of the page.
         run_names: distinct names of the runs, as many as `results`; needed where there are several.
         max_faces: of more faces than this, a contact sheet shows the best and the worst half.
+        published: values of papers that stand beside the measured ones, as the packaged ones do.
 
     Raises:
         InvalidArgumentError: names that do not fit the results, a table that lacks a column, or
@@ -137,7 +146,7 @@ def write_evaluation_report(
         styles=[read_asset("report.css"), read_asset("evaluation.css"), style_rules()],
         scripts=[read_asset("report.js"), read_asset("choices.js"), read_asset("curves.js")],
         score_sections=score_sections,
-        evaluation=make_evaluation_sections(result),
+        evaluation=make_evaluation_sections(result, published),
     )
     write_page(page, destination)
 
@@ -159,7 +168,9 @@ def merge_named(
     return merge_results(dict(zip(names, results, strict=True)), title)
 
 
-def make_evaluation_sections(result: EvaluationResult) -> EvaluationSections:
+def make_evaluation_sections(
+    result: EvaluationResult, published: Sequence[PublishedValue] = ()
+) -> EvaluationSections:
     """Draws all curves and fills all tables."""
     names = MethodNames(result)
     edc = [draw_edc(plot, f"edc-{i}") for i, plot in enumerate(edc_plots(result.curves, names))]
@@ -175,6 +186,7 @@ def make_evaluation_sections(result: EvaluationResult) -> EvaluationSections:
         methods=names.numbered(names.of_curve(curve) for curve in result.curves),
         areas=tuple(area_tables(result.curves, names)),
         paired_tests=tuple(paired_test_tables(result.paired_tests, _MAX_PAIRS)),
+        papers=tuple(paper_tables(result, names, published)),
         det=tuple(det),
         networks=[(number, name) for name, number in networks.items()],
         error_rates=tuple(error_rate_tables(result.error_rates)),
@@ -185,6 +197,7 @@ def make_evaluation_sections(result: EvaluationResult) -> EvaluationSections:
         ladder_tables=tuple(ladder_tables(result.ladder, names)),
         histograms=_histograms(result.distributions),
         agreements=tuple(agreement_tables(result.agreements)),
+        label_changes=tuple(map(draw_label_change, label_change_plots(result.label_changes))),
         comparisons=tuple(comparison_tables(result.curves)),
     )
 

@@ -17,10 +17,11 @@ from fiqa_fast.report.agreement import agreement_matrix
 from fiqa_fast.report.histogram import draw_histogram
 from fiqa_fast.report.page import read_asset, render_page, write_page
 from fiqa_fast.report.ranking import RankedFaces, rank_faces
+from fiqa_fast.report.ranking_strip import Strip, make_strips, pick_strip
 from fiqa_fast.report.scores import Failure, IntArray, OutputScores, ReportScores, read_scores
 from fiqa_fast.report.summary import OutputSummary, list_facts, summarise_output
 from fiqa_fast.report.text import file_name, format_number, make_printable
-from fiqa_fast.report.thumbnails import Thumbnail, ThumbnailRequest, make_thumbnails
+from fiqa_fast.report.thumbnails import Thumbnail, make_thumbnails, request_faces
 from fiqa_fast.types import Float64Array
 
 _MAX_FAILURES_LISTED = 1000
@@ -72,6 +73,7 @@ class ScoreSections:
         summaries: a row for each output.
         thumbnails: each picture once; tiles name them by position.
         sheets: one for each output.
+        strips: one for each output; none where there is a single face.
         agreement: Spearman's rho between every two outputs.
         failures: the first of `scores.failures`, printable.
         failure_reasons: each distinct reason, and how many failed for it.
@@ -82,6 +84,7 @@ class ScoreSections:
     summaries: list[OutputSummary]
     thumbnails: list[Thumbnail]
     sheets: list[Sheet]
+    strips: list[Strip]
     agreement: list[list[float | None]]
     failures: list[Failure]
     failure_reasons: list[tuple[str, int]]
@@ -138,7 +141,8 @@ def make_score_sections(table: pa.Table, max_faces: int) -> ScoreSections:
         )
     scores = read_scores(table)
     ranked = [rank_faces(output, max_faces) for output in scores.outputs]
-    shown = _faces_shown(scores.outputs, ranked)
+    on_strips = [pick_strip(output) for output in scores.outputs]
+    shown = _faces_shown(scores.outputs, ranked, on_strips)
     thumbnail_of_face = {face: number for number, face in enumerate(shown)}
     sheets = [
         _make_sheet(scores, output, ranking, thumbnail_of_face)
@@ -150,32 +154,27 @@ def make_score_sections(table: pa.Table, max_faces: int) -> ScoreSections:
         summaries=[summarise_output(output) for output in scores.outputs],
         thumbnails=_make_thumbnails(table, scores, shown),
         sheets=sheets,
+        strips=make_strips(scores, on_strips, thumbnail_of_face),
         agreement=agreement_matrix(scores.outputs, len(scores.faces)),
         failures=[_printable_failure(f) for f in scores.failures[:_MAX_FAILURES_LISTED]],
         failure_reasons=Counter(make_printable(f.reason) for f in scores.failures).most_common(),
     )
 
 
-def _faces_shown(outputs: Sequence[OutputScores], ranked: Sequence[RankedFaces]) -> list[int]:
-    """Faces that stand on some contact sheet, each once."""
+def _faces_shown(
+    outputs: Sequence[OutputScores], ranked: Sequence[RankedFaces], on_strips: Sequence[IntArray]
+) -> list[int]:
+    """Faces that stand on some contact sheet or ranking strip, each once."""
     faces = (
-        output.face[np.concatenate([ranking.best, ranking.worst])].tolist()
-        for output, ranking in zip(outputs, ranked, strict=True)
+        output.face[np.concatenate([ranking.best, ranking.worst, strip])].tolist()
+        for output, ranking, strip in zip(outputs, ranked, on_strips, strict=True)
     )
     return sorted(set(chain.from_iterable(faces)))
 
 
 def _make_thumbnails(table: pa.Table, scores: ReportScores, shown: list[int]) -> list[Thumbnail]:
     faces = [scores.faces[face] for face in shown]
-    rows = table.select(["box", "landmarks"]).take(pa.array([f.row for f in faces], pa.int64()))
-    return make_thumbnails(
-        [
-            ThumbnailRequest(face.path, tuple(box or ()), tuple(landmarks or ()))
-            for face, box, landmarks in zip(
-                faces, rows["box"].to_pylist(), rows["landmarks"].to_pylist(), strict=True
-            )
-        ]
-    )
+    return make_thumbnails(request_faces(table, faces))
 
 
 def _make_sheet(

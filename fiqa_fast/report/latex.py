@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fiqa_fast.report.choices import describe
-from fiqa_fast.report.tables.model import Cell, Table
+from fiqa_fast.report.tables.model import Cell, Source, Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -45,7 +45,7 @@ def table_as_latex(table: Table) -> str:
     labels = [*table.heads, *(column.label for column in table.columns)]
     lines += [_line([escape_latex(label) for label in labels]), r"\midrule"]
     lines += [_line([*map(escape_latex, row.heads), *map(_cell, row.cells)]) for row in table.rows]
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}", *map(_source_line, table.sources)]
     return "\n".join(lines) + "\n"
 
 
@@ -65,8 +65,25 @@ def _cell(cell: Cell) -> str:
     text = escape_latex(cell.text)
     if cell.best:
         text = rf"\textbf{{{text}}}"
-    interval = rf" {{\scriptsize {escape_latex(cell.interval)}}}" if cell.interval else ""
-    return text + interval
+    beside = [escape_latex(cell.interval), escape_latex(cell.change_text), _published(cell)]
+    small = " ".join(filter(None, beside))
+    return rf"{text} {{\scriptsize {small}}}" if small else text
+
+
+def _published(cell: Cell) -> str:
+    """Published values with the marks of their sources, and the share that they compare with."""
+    times = "\N{MULTIPLICATION SIGN}"
+    texts = [
+        rf"\textit{{{one.text}}}\textsuperscript{{{one.source.mark}}}" for one in cell.published
+    ]
+    if cell.relative is not None and any(one.relative for one in cell.published):
+        texts.insert(0, f"{cell.relative:.3f}{times}")
+    return " ".join(texts).replace(times, r"$\times$")
+
+
+def _source_line(source: Source) -> str:
+    """A paragraph below the table, which may be wider than it."""
+    return rf"\par{{\scriptsize\textsuperscript{{{source.mark}}} {escape_latex(source.text)}\par}}"
 
 
 def _line(entries: list[str]) -> str:

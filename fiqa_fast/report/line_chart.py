@@ -87,7 +87,7 @@ def draw_line_chart(
     Returns:
         An `<svg>` element that scales with its container.
     """
-    parts = [_axes(x_axis, y_axis, layout)]
+    parts = [draw_axes(x_axis, y_axis, layout)]
     parts.append(
         f'<clipPath id="{chart_id}"><rect x="{layout.left}" y="{layout.top}"'
         f' width="{layout.plot_width}" height="{layout.plot_height}"/></clipPath>'
@@ -128,7 +128,8 @@ def draw_swatch(number: int) -> Markup:
     )
 
 
-def _axes(x_axis: Axis, y_axis: Axis, layout: Layout) -> str:
+def draw_axes(x_axis: Axis, y_axis: Axis, layout: Layout) -> str:
+    """Both axes with their ticks and labels, as SVG elements."""
     baseline = layout.top + layout.plot_height
     parts = []
     for tick, text in y_axis.ticks(layout.y_ticks):

@@ -56,6 +56,7 @@ def merge_results(runs: Mapping[str, EvaluationResult], title: str) -> Evaluatio
         paired_tests=tuple(record for result in everything for record in result.paired_tests),
         runtimes=tuple(record for result in everything for record in result.runtimes),
         ladder=tuple(record for result in everything for record in result.ladder),
+        label_changes=tuple(record for result in everything for record in result.label_changes),
         error_rates=_tell_apart(
             {run: one.error_rates for run, one in renamed.items()},
             key=lambda record: (record.data_set, record.verification_network),
@@ -115,6 +116,8 @@ def _methods(result: EvaluationResult) -> set[str]:
         names |= set(agreement.methods)
     for test in result.paired_tests:
         names |= {test.method_a, test.method_b}
+    for change in result.label_changes:
+        names |= {change.before, change.after}
     return names - {""}
 
 
@@ -131,6 +134,9 @@ def _rename(result: EvaluationResult, new: _Renaming) -> EvaluationResult:
         templates=tuple(replace(r, weighting=new(r.weighting)) for r in result.templates),
         runtimes=tuple(replace(r, method=new(r.method)) for r in result.runtimes),
         ladder=tuple(replace(r, method=new(r.method)) for r in result.ladder),
+        label_changes=tuple(
+            replace(r, before=new(r.before), after=new(r.after)) for r in result.label_changes
+        ),
     )
 
 

@@ -1,7 +1,8 @@
-"""EDC and DET curves as PNG, SVG and PDF, by matplotlib (the extra "report")."""
+"""Plots as PNG, SVG and PDF, by matplotlib (the extra "report")."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,11 @@ from fiqa_fast.errors import UnavailableError
 from fiqa_fast.report.choices import Options
 from fiqa_fast.report.det_plot import DetPlot
 from fiqa_fast.report.edc_plot import RANDOM, EdcPlot
+from fiqa_fast.report.label_change_plot import LabelChangePlot
 from fiqa_fast.report.line_chart import Series
 from fiqa_fast.report.line_styles import DASHES, LIGHT, line_style
+from fiqa_fast.report.ranking_strip import StripPictures
+from fiqa_fast.types import UInt8Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +29,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 FORMATS = tuple(_METADATA)
+_NAME_WIDTH = 18  # letters beside a strip
 _SETTINGS = {
     "svg.hashsalt": "fiqa_fast",
     "svg.fonttype": "path",
@@ -93,6 +98,51 @@ def save_det(plot: DetPlot, stem: Path) -> list[Path]:
         return _save(figure, stem)
 
 
+def save_label_change(plot: LabelChangePlot, stem: Path) -> list[Path]:
+    """Writes one scatter of ranks before and after in every format."""
+    with _settings():
+        figure, axes = _new_figure(plot.options["Data set"])
+        figure.set_size_inches(3.2, 3.4)
+        axes.axline((0, 0), slope=1, color="0.35", linewidth=0.8, linestyle=(0, (3, 3)))
+        axes.scatter(plot.x, plot.y, s=3, color=LIGHT[0], alpha=0.55, linewidths=0)
+        axes.set(
+            xlim=(-0.01, 1.01),
+            ylim=(-0.01, 1.01),
+            aspect="equal",
+            xlabel=plot.x_axis.label,
+            ylabel=plot.y_axis.label,
+        )
+        return _save(figure, stem)
+
+
+def save_strips(strips: Sequence[StripPictures], title: str, stem: Path) -> Path:
+    """Writes the ranking strips of one data set below one another, as a PNG."""
+    from matplotlib.figure import Figure
+
+    columns = max(len(strip.pictures) for strip in strips)
+    with _settings():
+        size = (1.2 + 0.6 * columns, 0.3 + 0.75 * len(strips))
+        figure = Figure(figsize=size, layout="compressed")
+        figure.suptitle(title, fontsize=8)
+        grid = figure.subplots(len(strips), columns, squeeze=False)
+        for row, strip in zip(grid, strips, strict=True):
+            for axes in row[len(strip.pictures) :]:
+                axes.set_axis_off()
+            for axes, picture, percent in zip(row, strip.pictures, strip.percents, strict=False):
+                _show_face(axes, picture)
+                axes.set_xlabel(f"{percent}%", fontsize=6.5, labelpad=2)
+            row[0].set_ylabel(
+                "\n".join(
+                    textwrap.wrap(strip.name, _NAME_WIDTH, max_lines=3, placeholder="\u2026")
+                ),
+                rotation=0,
+                ha="right",
+                va="center",
+                fontsize=7,
+            )
+        return _save_as("png", figure, stem)
+
+
 def _settings() -> Any:
     import matplotlib
 
@@ -127,6 +177,16 @@ def _draw(axes: Axes, series: Sequence[Series]) -> None:
         )
 
 
+def _show_face(axes: Axes, picture: UInt8Array | None) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    if picture is not None:
+        axes.imshow(picture)
+        return
+    axes.set(facecolor="0.9", aspect="equal")
+    axes.text(0.5, 0.5, "not\navailable", ha="center", va="center", fontsize=5, color="0.35")
+
+
 def _held(series: Series, x_least: float, y_least: float) -> Series:
     """Zeros have no place on logarithmic axes: they stand at the axis' end."""
     return Series(
@@ -149,9 +209,10 @@ def _add_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
-    paths = []
-    for kind, metadata in _METADATA.items():
-        path = stem.with_name(f"{stem.name}.{kind}")
-        figure.savefig(path, format=kind, dpi=300, metadata=metadata)
-        paths.append(path)
-    return paths
+    return [_save_as(kind, figure, stem) for kind in FORMATS]
+
+
+def _save_as(kind: str, figure: Figure, stem: Path) -> Path:
+    path = stem.with_name(f"{stem.name}.{kind}")
+    figure.savefig(path, format=kind, dpi=300, metadata=_METADATA[kind])
+    return path

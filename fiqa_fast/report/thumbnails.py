@@ -1,18 +1,20 @@
-"""Small pictures of the faces, made anew from the photographs, as data URIs."""
+"""Small pictures of the faces, made anew from the photographs."""
 
 from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from fiqa_fast.errors import FiqaError, InvalidArgumentError
 from fiqa_fast.images.align import align_faces, resize_crop
 from fiqa_fast.images.decode import decode_image
+from fiqa_fast.report.scores import Face
 from fiqa_fast.report.text import make_printable
 from fiqa_fast.types import DetectedFace, FaceImage, UInt8Array
 
@@ -47,32 +49,56 @@ class Thumbnail:
     missing_reason: str = ""
 
 
+def request_faces(table: pa.Table, faces: Sequence[Face]) -> list[ThumbnailRequest]:
+    """What has to be known of faces to show them.
+
+    Args:
+        table: of scores, from which `read_scores` read the faces.
+        faces: some of them.
+    """
+    rows = table.select(["box", "landmarks"]).take(pa.array([f.row for f in faces], pa.int64()))
+    return [
+        ThumbnailRequest(face.path, tuple(box or ()), tuple(landmarks or ()))
+        for face, box, landmarks in zip(
+            faces, rows["box"].to_pylist(), rows["landmarks"].to_pylist(), strict=True
+        )
+    ]
+
+
 def make_thumbnails(requests: Sequence[ThumbnailRequest]) -> list[Thumbnail]:
     """Makes one thumbnail per request; every photograph is decoded once.
 
     A photograph that has vanished, or is no image any more, gives a thumbnail without a picture.
     """
+    thumbnails = [Thumbnail("")] * len(requests)
+    for position, crop in crop_faces(requests):
+        thumbnails[position] = (
+            Thumbnail("", crop) if isinstance(crop, str) else Thumbnail(_encode_webp(crop))
+        )
+    return thumbnails
+
+
+def crop_faces(requests: Sequence[ThumbnailRequest]) -> Iterator[tuple[int, UInt8Array | str]]:
+    """The faces as the scorer saw them; every photograph is decoded once.
+
+    Yields:
+        Position of a request, photograph by photograph, and uint8 [112, 112, 3] RGB or the sentence
+        that says why there is no picture.
+    """
     by_path: defaultdict[str, list[int]] = defaultdict(list)
     for position, request in enumerate(requests):
         by_path[request.path].append(position)
-    thumbnails = [Thumbnail("")] * len(requests)
     for path, positions in by_path.items():
         try:
             image = decode_image(path)
         except FiqaError as error:
-            for position in positions:
-                thumbnails[position] = Thumbnail("", make_printable(str(error)))
+            yield from ((position, make_printable(str(error))) for position in positions)
             continue
         for position in positions:
-            thumbnails[position] = _make_thumbnail(image, requests[position])
-    return thumbnails
-
-
-def _make_thumbnail(image: FaceImage, request: ThumbnailRequest) -> Thumbnail:
-    try:
-        return Thumbnail(_encode_webp(_crop(image, request)))
-    except FiqaError as error:
-        return Thumbnail("", make_printable(str(error)))
+            try:
+                yield position, _crop(image, requests[position])
+            except FiqaError as error:
+                yield position, make_printable(str(error))
 
 
 def _crop(image: FaceImage, request: ThumbnailRequest) -> UInt8Array:

@@ -176,3 +176,96 @@ def test_files_need_an_evaluation(fiqa_fast_command, run_folder, tmp_path):
     assert code == 2
     assert "evaluation.json for --files" in plain(err)
     assert not (run / "report.html").exists()
+
+
+PUBLISHED = (
+    "paper,table,data_set,method,verification_network,measure,fmr,limit,value,source\n"
+    "A paper,Table II,LFW,FROQ,SFace,auc,0.001,0.2,0.0345,page 3\n"
+)
+
+
+def test_published_values_stand_beside_measured_ones(fiqa_fast_command, run_folder, tmp_path):
+    run = run_folder("run", RESULT)
+    values = tmp_path / "values.csv"
+    values.write_text(PUBLISHED)
+
+    code, _, _ = fiqa_fast_command(
+        "report", run, "--published", values, "--files", tmp_path / "files"
+    )
+
+    assert code == 0
+    page = (run / "report.html").read_text()
+    assert 'id="papers"' in page
+    assert page.count("0.0345") == 1
+    assert "A paper, Table II" in page
+    (table,) = [
+        path for path in (tmp_path / "files").glob("papers*.csv") if "0.0345" in path.read_text()
+    ]
+    assert "published in A paper, Table II" in table.read_text()
+    assert r"\textit{0.0345}" in table.with_suffix(".tex").read_text()
+
+
+def test_several_files_of_published_values(fiqa_fast_command, run_folder, tmp_path):
+    run = run_folder("run", RESULT)
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(PUBLISHED)
+    second.write_text(PUBLISHED.replace("A paper", "Another").replace("0.0345", "0.0456"))
+
+    code, _, _ = fiqa_fast_command("report", run, "--published", first, "--published", second)
+
+    assert code == 0
+    page = (run / "report.html").read_text()
+    assert "0.0345" in page
+    assert "0.0456" in page
+    assert "Another, Table II" in page
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("0.0345", "3.45", "expected value to be a number from 0 to 0.2, as auc, got '3.45'"),
+        ("auc", "area", "expected measure to be one of"),
+        (",page 3", "", "as many fields as columns"),
+    ],
+)
+def test_a_bad_line_of_published_values_is_named(
+    fiqa_fast_command, run_folder, tmp_path, old, new, message
+):
+    run = run_folder("run", RESULT)
+    values = tmp_path / "values.csv"
+    values.write_text(PUBLISHED.replace(old, new))
+
+    code, _, err = fiqa_fast_command("report", run, "--published", values)
+
+    assert code == 2
+    assert message in plain(err)
+    assert "line 2 of" in plain(err)
+    assert not (run / "report.html").exists()
+
+
+def test_published_values_need_an_evaluation(fiqa_fast_command, run_folder, tmp_path):
+    run = run_folder("run", None, ["one.jpg"])
+    (tmp_path / "values.csv").write_text(PUBLISHED)
+
+    code, _, err = fiqa_fast_command("report", run, "--published", tmp_path / "values.csv")
+
+    assert code == 2
+    assert "evaluation.json for --published" in plain(err)
+    assert not (run / "report.html").exists()
+
+
+def test_tables_of_several_data_sets_belong_to_one_run(fiqa_fast_command, run_folder, tmp_path):
+    run = run_folder("run", RESULT)
+    run_folder("run/lfw", None, ["one.jpg", "two.jpg"])
+    run_folder("run/xqlfw", None, ["three.jpg", "four.jpg"])
+
+    code, _, _ = fiqa_fast_command("report", run, "--files", tmp_path / "files")
+
+    assert code == 0
+    page = (run / "report.html").read_text()
+    for name in ("one.jpg", "four.jpg"):
+        assert name in page
+    assert 'id="ranking"' in page
+    assert "froq (" not in page  # one method of one run
+    pictures = {path.name for path in (tmp_path / "files").glob("ranking-*")}
+    assert pictures == {"ranking-run-lfw.png", "ranking-run-xqlfw.png"}

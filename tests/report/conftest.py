@@ -18,6 +18,7 @@ from fiqa_fast.evaluation.result import (
     DistributionRecord,
     ErrorRatesRecord,
     EvaluationResult,
+    LabelChangeRecord,
     LadderRecord,
     PairedTestRecord,
     RuntimeRecord,
@@ -106,7 +107,18 @@ METHODS = (
 DATA_SETS = ("LFW", "CFP-FP", "XQLFW")
 
 
-def _curve(rng: Any, data_set: str, method: str, fmr: float, policy: str) -> CurveRecord:
+STEP_LIMITS = (0.2, 0.95)
+
+
+def _curve(
+    rng: Any,
+    data_set: str,
+    method: str,
+    fmr: float,
+    policy: str,
+    network: str = "sface",
+    step_limits: Sequence[float] = STEP_LIMITS,
+) -> CurveRecord:
     """A curve that falls, by how much depends on the method; the areas are those of the curve."""
     start = {"LFW": 0.012, "CFP-FP": 0.05, "XQLFW": 0.21}.get(data_set, 0.1) * (0.001 / fmr) ** 0.2
     strength = rng.uniform(-0.3, 3.5)
@@ -115,7 +127,7 @@ def _curve(rng: Any, data_set: str, method: str, fmr: float, policy: str) -> Cur
     y = np.maximum(start * np.exp(-strength * x) + wobble - wobble[0], 0.0)
     if policy == "fixed":
         y[-1] = 0.0
-    rule, limits = ("step", (0.2, 0.95)) if policy == "fixed" else ("trapezoid", (0.95,))
+    rule, limits = ("step", step_limits) if policy == "fixed" else ("trapezoid", (0.95,))
     areas = []
     for limit in limits:
         fine = np.linspace(0, limit, 400)
@@ -128,7 +140,7 @@ def _curve(rng: Any, data_set: str, method: str, fmr: float, policy: str) -> Cur
         data_set=data_set,
         method=method,
         quality_network="" if method == "brisque" else "sface",
-        verification_network="sface",
+        verification_network=network,
         error="fnmr",
         threshold_policy=policy,
         pair_quality="min",
@@ -165,16 +177,26 @@ def _agreement(rng: Any, data_set: str, methods: tuple[str, ...]) -> AgreementRe
     return AgreementRecord(data_set, methods, matrix(1.0), matrix(0.7))
 
 
+def _label_change(data_set: str, before: str, after: str) -> LabelChangeRecord:
+    """A record whose numbers are those of its few samples."""
+    ranks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    moved = (0.0, 0.5, 0.25, 0.75, 1.0)
+    return LabelChangeRecord(data_set, before, after, 5, 0.4, 0.9, ranks, moved)
+
+
 def _evaluation(
     methods: Sequence[str] = METHODS,
     data_sets: Sequence[str] = DATA_SETS,
     fmrs: Sequence[float] = (0.001, 0.0001),
     seed: int = 7,
+    networks: Sequence[str] = ("sface",),
+    step_limits: Sequence[float] = STEP_LIMITS,
 ) -> EvaluationResult:
     rng = np.random.default_rng(seed)
     curves = tuple(
-        _curve(rng, data_set, method, fmr, policy)
+        _curve(rng, data_set, method, fmr, policy, network, step_limits)
         for data_set in data_sets
+        for network in networks
         for fmr in fmrs
         for policy in ("fixed", "per_discard")
         for method in methods
@@ -243,10 +265,11 @@ def _evaluation(
             for m in methods
         ),
         ladder=ladder,
+        label_changes=tuple(_label_change(d, methods[0], methods[-1]) for d in data_sets),
     )
 
 
 @pytest.fixture(scope="session")
 def make_evaluation() -> Callable[..., EvaluationResult]:
-    """Makes what an evaluation finds: of methods, data sets, FMRs and a seed."""
+    """Makes what an evaluation finds: of methods, data sets, FMRs, a seed, networks and limits."""
     return _evaluation

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fiqa_fast.errors import InvalidArgumentError, ResultsError
+from fiqa_fast.evaluation.published import PublishedValue
 from fiqa_fast.evaluation.result import EvaluationResult, read_result, write_result
 from fiqa_fast.report.evaluation_page import write_evaluation_report
 
@@ -19,12 +20,14 @@ SECTIONS = [
     "edc",
     "areas",
     "paired-tests",
+    "papers",
     "error-rates",
     "templates",
     "runtimes",
     "ladder",
     "distributions",
     "agreements",
+    "label-changes",
     "comparisons",
 ]
 
@@ -94,6 +97,7 @@ def test_every_section_is_there_and_listed(report: Any, make_evaluation: Any) ->
         ("templates", "templates"),
         ("runtimes", "runtimes"),
         ("ladder", "ladder"),
+        ("label_changes", "label-changes"),
     ],
 )
 def test_a_section_needs_its_data(
@@ -104,7 +108,7 @@ def test_a_section_needs_its_data(
 
     found = {h["id"] for h in Page(report(alone)).all("h2")}
     assert section in found
-    assert found <= {section, "areas", "comparisons", "caveats"}
+    assert found <= {section, "areas", "papers", "comparisons", "caveats"}
 
     found = {h["id"] for h in Page(report(replace(whole, **{field: ()}))).all("h2")}
     assert section not in found
@@ -217,6 +221,34 @@ def test_a_table_of_scores_adds_contact_sheets(
     assert "agreement" in [h["id"] for h in Page(without).all("h2")]
 
 
+def test_a_table_of_scores_adds_strips_of_faces(
+    report: Any, make_evaluation: Any, make_table: Any, scored: Any, photo: Path
+) -> None:
+    rows = [
+        scored(str(path), float(number), scorer=scorer, output="score")
+        for number, path in enumerate((photo, photo.with_name("person_b_1.jpg")))
+        for scorer in ("faceqan", "ser_fiq")
+    ]
+    html = report(make_evaluation(), table=make_table(rows))
+    page = Page(html)
+
+    assert [h["id"] for h in page.all("h2")][-3:] == ["summary", "ranking", "faces"]
+    assert {"href": "#ranking"} in page.all("a")
+    assert len(page.all("image")) == 2
+    assert len(page.all("use")) == 8  # two methods, on strips and on contact sheets
+    assert html.count("Rank 100% of faceqan: face 0 of person_a_2.jpg") == 1  # lower is better
+
+
+def test_labels_before_and_after_are_chosen_by_data_set(report: Any, make_evaluation: Any) -> None:
+    page = Page(report(make_evaluation(methods=("a", "b"), data_sets=("LFW", "XQLFW"))))
+
+    options = [json.loads(f["data-options"]) for f in page.all("figure") if "data-options" in f]
+    scatters = [o for o in options if "Labels" in o]
+    assert [o["Data set"] for o in scatters] == ["LFW", "XQLFW"]
+    assert {o["Labels"] for o in scatters} == {"a \u2192 b"}
+    assert len(page.all("svg", **{"class": "chart scatter"})) == 2
+
+
 def test_several_runs_stand_on_one_page(report: Any, make_evaluation: Any) -> None:
     a = make_evaluation(methods=("froq",), data_sets=("LFW",))
     b = make_evaluation(methods=("froq",), data_sets=("LFW",), seed=9)
@@ -224,6 +256,22 @@ def test_several_runs_stand_on_one_page(report: Any, make_evaluation: Any) -> No
 
     assert "froq (one)" in html
     assert "froq (two)" in html
+
+
+def test_published_values_stand_beside_measured_ones(report: Any, make_evaluation: Any) -> None:
+    result = make_evaluation(methods=("froq", "froq+opt"), data_sets=("LFW",), fmrs=(0.001,))
+    value = PublishedValue(
+        "<b>P</b>", "Table 1", "LFW", "FROQ", "SFace", "auc_normalised", 0.001, 0.95, 0.4321, "s"
+    )
+    html = report(replace(result, templates=()), published=(value,))
+
+    relative = "<i>0.4321\N{MULTIPLICATION SIGN}</i><sup>a</sup>"
+    # In tables of plain areas as shares of random discarding; in normalised ones as they are.
+    assert html.count(relative) == 2  # as GraFIQs and as CR-FIQA arrange them
+    assert html.count("<i>0.4321</i><sup>a</sup>") == 2  # as CLIB-FIQA does, by both rules
+    assert html.count("<sup>a</sup> &lt;b&gt;P&lt;/b&gt;, Table 1.") == 4
+    assert re.search(r'<span class="under">[+\u2212]\d+\.\d%</span>', html)
+    assert "In the layout of GraFIQs, Tables 2 and 3: area under the FNMR EDC" in html
 
 
 def test_runs_need_names_of_their_own(report: Any, make_evaluation: Any) -> None:

@@ -86,6 +86,34 @@ def test_every_picture_shown_is_stored(
     assert "gone.jpg" in missing["title"]
 
 
+def test_strips_show_faces_that_no_contact_sheet_shows(
+    report: Any, scored: Any, photo: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(23)]
+    for path in paths:
+        path.symlink_to(photo)
+    names = [("grafiqs", "b2"), ("faceqan", "score")]
+    rows = [scored(str(path), float(i), scorer=s, output=o) for s, o in names
+            for i, path in enumerate(paths)]  # fmt: skip
+    page = Page(report(rows, max_faces=2))
+
+    stored = [f"#{symbol['id']}" for symbol in page.all("symbol")]
+    assert len(stored) == len(set(stored)) == len(page.all("image")) == 10
+    shown = [use["href"] for use in page.all("use")]
+    assert len(shown) == 2 * 10 + 2 * 2  # strips and contact sheets of two outputs
+    assert set(shown) == set(stored)
+    text = "".join(page.text)
+    for percent in (0, 9, 23, 32, 45, 55, 68, 77, 91, 100):
+        assert f"{percent}%" in text
+    assert "ranking" in [h.get("id") for h in page.all("h2")]
+
+
+def test_a_single_face_is_no_strip(report: Any, scored: Any, photo: Path) -> None:
+    page = Page(report([scored(str(photo), 1.0)]))
+
+    assert "ranking" not in [h.get("id") for h in page.all("h2")]
+
+
 def test_nothing_is_loaded_from_elsewhere(report: Any, scored: Any, photo: Path) -> None:
     html = report([scored(str(photo), 1.0)])
     page = Page(html)

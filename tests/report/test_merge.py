@@ -25,6 +25,10 @@ def test_methods_that_several_runs_have_get_the_runs_name(make_evaluation: Any) 
     } == (expected)
     assert {name for r in merged.agreements for name in r.methods} == expected
     assert {n for r in merged.paired_tests for n in (r.method_a, r.method_b)} == expected
+    assert [(r.before, r.after) for r in merged.label_changes] == [
+        ("froq (one)", "faceqan"),
+        ("froq (two)", "ser-fiq"),
+    ]
     assert len(merged.curves) == len(a.curves) + len(b.curves)
 
 

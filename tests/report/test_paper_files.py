@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import matplotlib
+import numpy as np
 import pytest
 from matplotlib._pylab_helpers import Gcf
 
@@ -22,7 +23,8 @@ def test_every_plot_and_table_has_its_files(make_evaluation: Any, tmp_path: Path
         path.name for path in (tmp_path / "new" / "files").iterdir()
     )
     names = {path.name for path in written}
-    for stem in ("edc-lfw-fmr-0.001-fixed", "edc-lfw-fmr-0.001-anew-at-each-step", "det-lfw"):
+    edc_stems = ("edc-lfw-fmr-0.001-fixed", "edc-lfw-fmr-0.001-anew-at-each-step")
+    for stem in (*edc_stems, "det-lfw", "labels-lfw-a-b-x"):
         assert {f"{stem}.png", f"{stem}.svg", f"{stem}.pdf"} <= names
     tables = (
         "areas-steps-up-to-0.2-fixed",
@@ -33,6 +35,8 @@ def test_every_plot_and_table_has_its_files(make_evaluation: Any, tmp_path: Path
         "agreement-spearman-s-rho",
         "paired-tests",
         "comparisons",
+        "papers-grafiqs-tables-2-and-3-sface-area-by-trapezoids-up-to-0.95",
+        "papers-cr-fiqa-templates-tar-at-far",
     )
     for stem in tables:
         assert {f"{stem}.csv", f"{stem}.tex"} <= names
@@ -73,6 +77,48 @@ def test_names_that_read_alike_get_files_of_their_own(make_evaluation: Any, tmp_
         "det-" + "x" * 96,
     }
     assert all(path.parent == tmp_path for path in written)
+
+
+def test_long_names_have_files_too(make_evaluation: Any, tmp_path: Path) -> None:
+    result = make_evaluation(methods=("m" * 400, "n" * 400), data_sets=("LFW",), fmrs=(0.001,))
+
+    written = write_paper_files(EvaluationResult("t", label_changes=result.label_changes), tmp_path)
+
+    assert [path.suffix for path in written] == [".png", ".svg", ".pdf"]
+
+
+def test_each_table_of_scores_has_a_picture_of_strips(
+    make_table: Any, scored: Any, tmp_path: Path
+) -> None:
+    colours = {"green.png": (0, 200, 0), "red.png": (0, 0, 200)}  # BGR
+    for name, colour in colours.items():
+        assert cv2.imwrite(str(tmp_path / name), np.full((112, 112, 3), colour, np.uint8))
+    rows = [
+        scored(str(tmp_path / name), float(number), scorer=scorer, output="score")
+        for number, name in enumerate([*colours, "gone.png"])  # lower is better
+        for scorer in ("faceqan", "m" * 200, "froq")
+    ]
+    tables = {
+        "run/lfw": make_table(rows),
+        "run/one": make_table(rows[:1]),  # a single face is no strip
+    }
+
+    first = write_paper_files(EvaluationResult("t"), tmp_path / "first", tables)
+    (again,) = write_paper_files(EvaluationResult("t"), tmp_path / "second", tables)
+
+    assert [path.name for path in first] == ["ranking-run-lfw.png"]
+    assert first[0].read_bytes() == again.read_bytes()
+    picture = cv2.imread(str(first[0]))
+    assert picture is not None
+    places = {}
+    for name, colour in colours.items():
+        faces = (np.abs(picture.astype(int) - colour).max(axis=2) < 20).astype(np.uint8)
+        count, _, boxes, centres = cv2.connectedComponentsWithStats(faces)
+        assert count == 1 + 3  # the rest of the picture, and a face for each method
+        assert (boxes[1:, cv2.CC_STAT_WIDTH] > 100).all()
+        assert np.ptp(centres[1:, 0]) < 2  # below one another
+        places[name] = centres[1:, 0].mean()
+    assert 0.4 * picture.shape[1] < places["red.png"] < places["green.png"]  # the best last
 
 
 def settings_of_matplotlib() -> dict[str, Any]:

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fiqa_fast.report.choices import Options
 from fiqa_fast.report.text import format_number
 
 DASH = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where published values stand.
+
+    Attributes:
+        mark: a letter that is unique in the table.
+        text: paper and table.
+    """
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a paper prints for the same measurement.
+
+    Attributes:
+        relative: whether it compares with the cell's `relative` rather than its `value`.
+    """
+
+    value: float
+    source: Source
+    relative: bool = False
+
+    @property
+    def text(self) -> str:
+        """As printed; with a sign where it is a share of random discarding."""
+        return f"{self.value:g}\N{MULTIPLICATION SIGN}" if self.relative else f"{self.value:g}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +56,8 @@ class Cell:
             (the value is, and no interval says more), "open" (the value is, its interval is not),
             "worse", or "".
         best: whether it is the best of its column.
+        change: by which part of itself the number changed against that of another row.
+        published: what papers print for it.
     """
 
     text: str
@@ -34,6 +67,15 @@ class Cell:
     relative: float | None = None
     verdict: str = ""
     best: bool = False
+    change: float | None = None
+    published: tuple[Published, ...] = ()
+
+    @property
+    def change_text(self) -> str:
+        """In percent, with its sign; or ""."""
+        if self.change is None:
+            return ""
+        return f"{self.change:+.1%}".replace("-", "\N{MINUS SIGN}")
 
     @property
     def interval(self) -> str:
@@ -80,6 +122,7 @@ class Table:
         caption: what it shows.
         heads: names of what stands at the beginning of each row.
         remark: what a reader must know about it, or "".
+        sources: of published values in its cells.
     """
 
     name: str
@@ -89,6 +132,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     remark: str = ""
+    sources: tuple[Source, ...] = ()
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -107,6 +151,14 @@ def number_cell(value: float | None, text: str = "") -> Cell:
     if value is None or not math.isfinite(value):
         return Cell(DASH)
     return Cell(text or format_number(value), value)
+
+
+def columns_in_groups(places: Iterable[tuple[str, str]]) -> tuple[Column, ...]:
+    """Columns of distinct (group, label), those of one group together, as they first appear."""
+    labels: dict[str, dict[str, None]] = {}
+    for group, label in places:
+        labels.setdefault(group, {})[label] = None
+    return tuple(Column(label, group) for group, of_group in labels.items() for label in of_group)
 
 
 def mark_best(rows: Sequence[Row], *, smallest: Sequence[bool]) -> tuple[Row, ...]:

@@ -23,7 +23,7 @@ from fiqa_fast.report.tables.templates import template_tables
 
 
 def test_an_empty_evaluation_has_no_tables() -> None:
-    assert all_tables(EvaluationResult("t")) == [[]] * 8
+    assert all_tables(EvaluationResult("t")) == [[]] * 9
 
 
 def test_every_row_has_a_cell_for_every_column(make_evaluation: Any) -> None:
