@@ -32,7 +32,10 @@ def test_a_line_is_read_back_from_its_path(rates: list[float]) -> None:
     points = points_of(svg, 3)
     across = (points[:, 0] - LARGE.left) / LARGE.plot_width
     heights = 1 - (points[:, 1] - LARGE.top) / LARGE.plot_height
-    np.testing.assert_allclose(np.interp(x, across, heights), rates, atol=2e-4)
+    # Vertices have two decimals: on a steep line a shift to the side is one in height too.
+    steepest = np.abs(np.diff(rates)).max(initial=0) * len(rates)
+    atol = 2e-4 + 0.01 / LARGE.plot_width * steepest
+    np.testing.assert_allclose(np.interp(x, across, heights), rates, atol=atol)
     assert not re.search(r"\b(nan|inf)\b", svg)
 
 
