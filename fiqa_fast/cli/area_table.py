@@ -53,7 +53,6 @@ def _cell(area: Area) -> str:
     if area.normalised is None:
         return "no errors"
     text = f"{area.normalised:.3f}"
-    if area.low is None or area.high is None or not area.value:
+    if area.normalised_low is None or area.normalised_high is None:
         return text
-    scale = area.normalised / area.value
-    return f"{text} [{area.low * scale:.3f}, {area.high * scale:.3f}]"
+    return f"{text} [{area.normalised_low:.3f}, {area.normalised_high:.3f}]"

@@ -54,6 +54,30 @@ class AreaRule:
 
 
 @dataclass(frozen=True)
+class BootstrapDraws:
+    """What the draws gave; NaN for a draw without comparisons of both kinds.
+
+    Attributes:
+        areas: float64 [repeats, methods, areas].
+        error_rates_at_0: float64 [repeats, methods]: without discarding.
+    """
+
+    areas: Float64Array
+    error_rates_at_0: Float64Array
+
+    def normalised(self, method: int, area: int, limit: float) -> Float64Array:
+        """Areas over those of random discarding in the same draw: float64 [repeats].
+
+        How hard the drawn comparisons are moves an area far more than how good the method is, but
+        not this ratio. NaN where nothing is wrong.
+        """
+        random = self.error_rates_at_0[:, method] * limit
+        normalised = np.full(len(random), np.nan)
+        np.divide(self.areas[:, method, area], random, out=normalised, where=random > 0)
+        return normalised
+
+
+@dataclass(frozen=True)
 class Interval:
     """A percentile interval; NaN where no draw had both kinds of comparisons."""
 
@@ -73,7 +97,7 @@ def bootstrap_areas(
     threshold_policy: str = "fixed",
     repeats: int = DEFAULT_REPEATS,
     seed: int = 0,
-) -> Float64Array:
+) -> BootstrapDraws:
     """Areas under the FNMR curves of methods over comparisons drawn anew.
 
     The decision threshold for an FMR is chosen anew in every draw, since it is part of what is
@@ -90,9 +114,6 @@ def bootstrap_areas(
         threshold_policy: "fixed" or "per_discard".
         repeats: draws, 2 or more.
         seed: of the draws.
-
-    Returns:
-        float64 [repeats, methods, areas]; NaN for a draw without comparisons of both kinds.
 
     Raises:
         InvalidArgumentError: fewer than 2 repeats; neither or both of fmr and decision_threshold;
@@ -116,6 +137,7 @@ def bootstrap_areas(
     if groups is not None:
         _check_groups(groups, mated)
     result = np.full((repeats, len(methods), len(areas)), np.nan)
+    at_0 = np.full((repeats, len(methods)), np.nan)
     for place, levels in enumerate(methods):
         used = levels.level >= 0
         kinds = _Kinds(_select(groups, mated & used, mated), _select(groups, ~mated & used, mated))
@@ -127,11 +149,12 @@ def bootstrap_areas(
         for number, times in enumerate(_draws(groups, mated, repeats, seed)):
             curve = sampler.curve(times)
             if curve is not None:
+                at_0[number, place] = curve.error_rate[0]
                 result[number, place] = [
                     area_under_edc(curve.discard_fraction, curve.error_rate, a.limit, a.rule)
                     for a in areas
                 ]
-    return result
+    return BootstrapDraws(result, at_0)
 
 
 def confidence_interval(areas: Float64Array, confidence: float = 0.95) -> Interval:

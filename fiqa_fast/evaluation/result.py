@@ -29,6 +29,8 @@ class Area:
         above_best: `value` minus that of a method that discards all errors first; None for the
             trapezoid.
         low, high: confidence interval of `value`, where it was bootstrapped.
+        normalised_low, normalised_high: that of `normalised`: whether a method is better than
+            random discarding is decided by it.
     """
 
     rule: str
@@ -38,6 +40,8 @@ class Area:
     above_best: float | None = None
     low: float | None = None
     high: float | None = None
+    normalised_low: float | None = None
+    normalised_high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -19,6 +19,7 @@ from fiqa_fast.evaluation.areas import (
 )
 from fiqa_fast.evaluation.bootstrap import (
     AreaRule,
+    BootstrapDraws,
     Groups,
     bootstrap_areas,
     confidence_interval,
@@ -227,7 +228,7 @@ def _curves(
     levels: Sequence[PairLevels],
     case: _Case,
     settings: EvaluationSettings,
-) -> tuple[list[CurveRecord], Float64Array | None]:
+) -> tuple[list[CurveRecord], BootstrapDraws | None]:
     """The curves of all methods, and their areas over the bootstrap's draws."""
     rules = AREAS[case.threshold_policy]
     bootstrapped = None
@@ -250,7 +251,7 @@ def _curves(
         areas = [_area(curve, rule) for rule in rules]
         if bootstrapped is not None:
             areas = [
-                _with_interval(area, bootstrapped[:, place, number], settings.confidence)
+                _with_intervals(area, bootstrapped, place, number, settings.confidence)
                 for number, area in enumerate(areas)
             ]
         thin = thin_points(curve.discard_fraction)
@@ -299,15 +300,21 @@ def _area(curve: EdcCurve, rule: AreaRule) -> Area:
     )
 
 
-def _with_interval(area: Area, draws: Float64Array, confidence: float) -> Area:
-    interval = confidence_interval(draws, confidence)
+def _with_intervals(
+    area: Area, draws: BootstrapDraws, method: int, number: int, confidence: float
+) -> Area:
+    interval = confidence_interval(draws.areas[:, method, number], confidence)
     if np.isnan(interval.low):
         return area
-    return Area(**{**vars(area), "low": interval.low, "high": interval.high})
+    area = replace(area, low=interval.low, high=interval.high)
+    interval = confidence_interval(draws.normalised(method, number, area.limit), confidence)
+    if np.isnan(interval.low):
+        return area
+    return replace(area, normalised_low=interval.low, normalised_high=interval.high)
 
 
 def _paired_tests(
-    records: Sequence[CurveRecord], bootstrapped: Float64Array, settings: EvaluationSettings
+    records: Sequence[CurveRecord], draws: BootstrapDraws, settings: EvaluationSettings
 ) -> list[PairedTestRecord]:
     """Every method against the reference, for each area."""
     tests = []
@@ -316,12 +323,12 @@ def _paired_tests(
         reference = int(np.argmin(values))
         if settings.reference is not None:
             reference = [r.method for r in records].index(settings.reference)
-        of_reference = bootstrapped[:, reference, number]
+        of_reference = draws.areas[:, reference, number]
         for place, record in enumerate(records):
             if place == reference:
                 continue
-            differences = of_reference - bootstrapped[:, place, number]
-            interval = confidence_interval(differences, settings.confidence)
+            of_method = draws.areas[:, place, number]
+            interval = confidence_interval(of_reference - of_method, settings.confidence)
             if np.isnan(interval.low):
                 continue
             tests.append(
@@ -337,7 +344,7 @@ def _paired_tests(
                     difference=values[reference] - values[place],
                     low=interval.low,
                     high=interval.high,
-                    p_value=paired_p_value(of_reference, bootstrapped[:, place, number]),
+                    p_value=paired_p_value(of_reference, of_method),
                 )
             )
     return tests

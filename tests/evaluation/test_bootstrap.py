@@ -49,7 +49,7 @@ def test_weights_equal_really_repeated_comparisons(
     found = bootstrap_areas(
         [levels], data.scores, data.mated, groups, AREAS,
         fmr=0.01, threshold_policy=policy, repeats=3, seed=5,
-    )  # fmt: skip
+    ).areas  # fmt: skip
 
     for number in range(3):
         rng = np.random.Generator(np.random.PCG64([5, number]))
@@ -105,10 +105,25 @@ def test_a_given_threshold_stays(data: Data) -> None:
 
     areas = bootstrap_areas(
         [levels], data.scores, data.mated, data.groups, AREAS, decision_threshold=9.0, repeats=3
-    )
+    ).areas
 
     # Nothing reaches it: every mated comparison is wrong in every draw.
     np.testing.assert_allclose(areas[:, 0, 0], 0.2)
+
+
+def test_normalised_areas_do_not_feel_how_hard_the_draw_is(data: Data) -> None:
+    draws = bootstrap_areas(
+        [levels_of(data.quality), levels_of(np.ones(len(data.quality)))],
+        data.scores, data.mated, data.groups, AREAS, fmr=0.01, repeats=40,
+    )  # fmt: skip
+
+    random = draws.normalised(1, 0, AREAS[0].limit)
+    np.testing.assert_allclose(random, 1)  # nothing is discarded: exactly as at random
+    good = draws.normalised(0, 0, AREAS[0].limit)
+    assert good.std() / good.mean() < draws.areas[:, 0, 0].std() / draws.areas[:, 0, 0].mean()
+    np.testing.assert_allclose(
+        good * draws.error_rates_at_0[:, 0] * AREAS[0].limit, draws.areas[:, 0, 0]
+    )
 
 
 def test_draws_without_a_kind_of_comparison_are_nan() -> None:
@@ -118,7 +133,7 @@ def test_draws_without_a_kind_of_comparison_are_nan() -> None:
     areas = bootstrap_areas(
         [levels_of([1.0, 2, 3])], np.asarray([0.5, 0.1, 0.2]), mated, groups, AREAS,
         fmr=0.5, repeats=30,
-    )  # fmt: skip
+    ).areas  # fmt: skip
 
     assert np.isnan(areas).any()
     assert not np.isnan(areas).all()
@@ -156,4 +171,4 @@ def draw(
     return bootstrap_areas(
         methods, data.scores, data.mated if mated is None else mated, data.groups, AREAS,
         fmr=0.01, repeats=repeats, seed=seed,
-    )  # fmt: skip
+    ).areas  # fmt: skip

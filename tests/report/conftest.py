@@ -134,7 +134,12 @@ def _curve(
         value = float(np.trapezoid(np.interp(fine, x, y), fine))
         half = value * rng.uniform(0.05, 0.25)
         relative = value / (start * limit)
-        areas.append(Area(rule, limit, value, relative, None, value - half, value + half))
+        bounds = (value - half, value + half)
+        areas.append(
+            Area(
+                rule, limit, value, relative, None, *bounds, *(b / (start * limit) for b in bounds)
+            )
+        )
     small = ("only 26 errors at FMR 0.0001: the curve moves in large steps",)
     return CurveRecord(
         data_set=data_set,

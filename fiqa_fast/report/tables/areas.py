@@ -21,30 +21,35 @@ def area_tables(curves: Sequence[CurveRecord], names: MethodNames) -> list[Table
         for area in curve.areas:
             chosen = {"Area": area_text(area.rule, area.limit), **options}
             columns = found.setdefault(tuple(chosen.items()), {})
-            columns.setdefault(column, {})[names.of_curve(curve)] = area_cell(area, curve)
+            columns.setdefault(column, {})[names.of_curve(curve)] = area_cell(area)
     return [_table(dict(options), columns, names) for options, columns in found.items()]
 
 
-def area_cell(area: Area, curve: CurveRecord) -> Cell:
+def area_cell(area: Area) -> Cell:
     """Value, interval, and how it compares with discarding at random."""
     if not math.isfinite(area.value):
         return Cell(DASH)
-    low, high = (v if v is not None and math.isfinite(v) else None for v in (area.low, area.high))
-    relative = area.normalised
-    if relative is not None and not math.isfinite(relative):
-        relative = None
-    verdict = ""
-    if relative is not None and curve.error_rate:
-        verdict = _verdict(relative, high, random=curve.error_rate[0] * area.limit)
-    return Cell(format_number(area.value), area.value, low, high, relative, verdict)
+    relative = _finite(area.normalised)
+    return Cell(
+        format_number(area.value),
+        area.value,
+        _finite(area.low),
+        _finite(area.high),
+        relative,
+        "" if relative is None else _verdict(relative, _finite(area.normalised_high)),
+    )
 
 
-def _verdict(relative: float, high: float | None, random: float) -> str:
+def _verdict(relative: float, high: float | None) -> str:
     if relative >= 1:
         return "worse"
     if high is None:
         return "below"
-    return "better" if high < random else "open"
+    return "better" if high < 1 else "open"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _table(

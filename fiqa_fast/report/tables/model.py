@@ -52,7 +52,7 @@ class Cell:
         value: the number behind it; None for words, and where there is none.
         low, high: its confidence interval.
         relative: `value` over that of random discarding.
-        verdict: about `relative`: "better" (the whole interval is below random discarding), "below"
+        verdict: about `relative`: "better" (below 1 with its whole interval), "below"
             (the value is, and no interval says more), "open" (the value is, its interval is not),
             "worse", or "".
         best: whether it is the best of its column.

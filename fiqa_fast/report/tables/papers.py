@@ -180,7 +180,7 @@ def _cell(measured: _Measured, layout: Layout, beside: PublishedBeside) -> Cell:
         cell = number_cell(area.normalised)
         compared = {"auc_normalised": cell.value}
     else:
-        cell = area_cell(area, curve)
+        cell = area_cell(area)
         compared = {"auc": cell.value, "auc_normalised": cell.relative}
     published = [
         value

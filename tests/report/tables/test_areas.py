@@ -73,23 +73,22 @@ def test_a_missing_curve_leaves_a_dash(curve: CurveRecord) -> None:
 @pytest.mark.parametrize(
     ("area", "verdict"),
     [
-        (Area("step", 0.2, 0.016, 0.8, None, 0.014, 0.018), "better"),  # random: 0.1 x 0.2
-        (Area("step", 0.2, 0.016, 0.8, None, 0.014, 0.021), "open"),
+        (Area("step", 0.2, 0.016, 0.8, None, 0.01, 0.03, 0.7, 0.9), "better"),
+        (Area("step", 0.2, 0.016, 0.8, None, 0.014, 0.018, 0.7, 1.05), "open"),
         (Area("step", 0.2, 0.016, 0.8), "below"),
-        (Area("step", 0.2, 0.022, 1.1, None, 0.020, 0.024), "worse"),
-        (Area("step", 0.2, 0.0, 0.0, None, 0.0, 0.0), "better"),
+        (Area("step", 0.2, 0.016, 0.8, None, 0.014, 0.018), "below"),
+        (Area("step", 0.2, 0.022, 1.1, None, 0.020, 0.024, 1.0, 1.2), "worse"),
+        (Area("step", 0.2, 0.0, 0.0, None, 0.0, 0.0, 0.0, 0.0), "better"),
         (Area("step", 0.2, 0.016), ""),
     ],
 )
-def test_areas_are_compared_with_random_discarding(
-    curve: CurveRecord, area: Area, verdict: str
-) -> None:
-    assert area_cell(area, curve).verdict == verdict
+def test_areas_are_compared_with_random_discarding(area: Area, verdict: str) -> None:
+    assert area_cell(area).verdict == verdict
 
 
-def test_numbers_that_are_none_leave_a_dash(curve: CurveRecord) -> None:
+def test_numbers_that_are_none_leave_a_dash() -> None:
     nan = float("nan")
 
-    assert area_cell(Area("step", 0.2, nan), curve).text == "\N{EN DASH}"
-    cell = area_cell(Area("step", 0.2, 0.1, nan, None, nan, nan), curve)
+    assert area_cell(Area("step", 0.2, nan)).text == "\N{EN DASH}"
+    cell = area_cell(Area("step", 0.2, 0.1, nan, None, nan, nan))
     assert (cell.interval, cell.relative, cell.verdict) == ("", None, "")
