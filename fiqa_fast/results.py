@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from fiqa_fast.errors import ResultsError
 from fiqa_fast.types import QualityScore
 from fiqa_fast.version import __version__
+from fiqa_fast.whole_file import write_whole
 
 Status = Literal["ok", "failed"]
 Mode = Literal["new", "resume", "overwrite"]
@@ -157,7 +158,9 @@ class ResultsWriter:
             kept = drop_last_image(read_csv(self.csv_path))
             self.finished_paths = {record["path"] for record in kept}
             # Rewritten as a whole: the last lines may have been cut off by the interruption.
-            _replace(self.csv_path, _csv_text([SCHEMA.names]) + _csv_text(map(_csv_fields, kept)))
+            write_whole(
+                self.csv_path, _csv_text([SCHEMA.names]) + _csv_text(map(_csv_fields, kept))
+            )
         else:
             if self._mode == "new" and self.csv_path.exists():
                 raise ResultsError(
@@ -167,8 +170,8 @@ class ResultsWriter:
                 )
             for old in (self.parquet_path, self.folder / "report.html"):
                 old.unlink(missing_ok=True)
-            _replace(self._run_path, json.dumps(self._settings, indent=2) + "\n")
-            _replace(self.csv_path, _csv_text([SCHEMA.names]))
+            write_whole(self._run_path, json.dumps(self._settings, indent=2) + "\n")
+            write_whole(self.csv_path, _csv_text([SCHEMA.names]))
         return self.csv_path.open("a", encoding="utf-8", newline="")
 
     def _check_settings(self) -> None:
@@ -294,9 +297,3 @@ def _csv_text(lines: Iterable[Sequence[str]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(lines)
     return buffer.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    unfinished.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from fiqa_fast.benchmark.machine import Machine
 from fiqa_fast.benchmark.measure import Latency, Spread
 from fiqa_fast.benchmark.nvml import GpuState
 from fiqa_fast.errors import ResultsError
+from fiqa_fast.whole_file import write_whole
 
 SCHEMA_VERSION = 1
 _DISTURBED_ABOVE = 0.1
@@ -169,12 +169,9 @@ def write_result(result: BenchmarkResult, path: Path) -> None:
         ResultsError: the file cannot be written there.
     """
     content = {"schema_version": SCHEMA_VERSION, **asdict(result)}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ResultsError(
             f"benchmark: expected to be able to write {path}, got {error.strerror};"
             " choose another file"

@@ -12,6 +12,15 @@ from fiqa_fast.cli.area_table import print_areas
 from fiqa_fast.cli.evaluation_job import EvaluationJob
 from fiqa_fast.cli.make_scorers import make_scorers
 from fiqa_fast.cli.options import parse_options, parse_per_method
+from fiqa_fast.cli.scoring_options import (
+    AllOutputs,
+    MethodOptions,
+    Networks,
+    Overwrite,
+    Resume,
+    Verify,
+    WeightsFiles,
+)
 from fiqa_fast.cli.verification import load_networks
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.describe import describe_scores
@@ -52,36 +61,19 @@ def quality(
     scorer: Annotated[
         str, typer.Option(help="Methods, separated by commas; see `fiqa-fast models`.")
     ] = _METHODS,
-    option: Annotated[
-        list[str] | None, typer.Option(help="A method's parameter, such as faceqan.k=5.")
-    ] = None,
-    all_outputs: Annotated[
-        bool, typer.Option("--all-outputs", help="Every output of each method.")
-    ] = False,
-    backbone: Annotated[
-        list[str] | None, typer.Option(metavar="[METHOD=]NAME", help="Network, as for `score`.")
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(metavar="[METHOD=]FILE", help="Weights, as for `score`.")
-    ] = None,
-    verify: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[LABEL=]NAME|FILE", help="Recognition network that compares; may be repeated."
-        ),
-    ] = None,
+    option: MethodOptions = None,
+    all_outputs: AllOutputs = False,
+    backbone: Networks = None,
+    weights: WeightsFiles = None,
+    verify: Verify = None,
     max_photos: Annotated[
         int, typer.Option(help="Of more photographs, those of the first people are taken.")
     ] = 100,
     bootstrap: Annotated[
         int, typer.Option(help="Draws of the confidence intervals; 0: none.")
     ] = 100,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in the output folder.")
-    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure methods on a ladder of degraded faces: EDC curves, tables and a report.
 

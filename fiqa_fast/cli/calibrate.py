@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from fiqa_fast.calibration import (
 )
 from fiqa_fast.errors import InvalidArgumentError, ResultsError
 from fiqa_fast.quality.fit import check_kind
+from fiqa_fast.whole_file import write_whole
 
 _DEFAULT_DISCARD_FRACTION = 0.05
 
@@ -139,10 +139,8 @@ def _with_threshold(
 
 
 def _write(text: str, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise ResultsError(
             f"calibrate: expected to be able to write {path}, got {error.strerror};"

@@ -13,6 +13,18 @@ from fiqa_fast.cli.area_table import print_areas
 from fiqa_fast.cli.evaluation_job import EvaluationJob, folder_name
 from fiqa_fast.cli.make_scorers import make_scorers
 from fiqa_fast.cli.options import parse_options, parse_per_method
+from fiqa_fast.cli.scoring_options import (
+    AllOutputs,
+    Device,
+    MethodOptions,
+    Networks,
+    Overwrite,
+    Precision,
+    Resume,
+    Variant,
+    Verify,
+    WeightsFiles,
+)
 from fiqa_fast.cli.verification import load_networks, parse_labels
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.bootstrap import DEFAULT_REPEATS
@@ -75,14 +87,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Method of --scores whose lower scores are better; may be repeated."),
     ] = None,
-    verify: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[LABEL=]NAME|FILE",
-            help="Recognition network that compares: one with packaged weights, or a weights file;"
-            " may be repeated. Default: sface.",
-        ),
-    ] = None,
+    verify: Verify = None,
     embeddings: Annotated[
         list[str] | None,
         typer.Option(
@@ -148,28 +153,16 @@ def evaluate(
     non_mated: Annotated[
         int, typer.Option(help="Of folders: non-mated comparisons that are drawn.")
     ] = Drawing.non_mated,
-    option: Annotated[
-        list[str] | None, typer.Option(help="A method's parameter, such as faceqan.k=5.")
-    ] = None,
-    all_outputs: Annotated[
-        bool, typer.Option("--all-outputs", help="Every output of each method.")
-    ] = False,
-    variant: Annotated[str, typer.Option(help="official or paper.")] = "official",
-    backbone: Annotated[
-        list[str] | None, typer.Option(metavar="[METHOD=]NAME", help="Network, as for `score`.")
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(metavar="[METHOD=]FILE", help="Weights, as for `score`.")
-    ] = None,
-    precision: Annotated[str, typer.Option(help="Of the scores, as for `score`.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    option: MethodOptions = None,
+    all_outputs: AllOutputs = False,
+    variant: Variant = "official",
+    backbone: Networks = None,
+    weights: WeightsFiles = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in the output folder.")
-    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Evaluate quality methods: error-versus-discard curves (EDC), areas, error rates, a report.
 

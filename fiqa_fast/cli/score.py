@@ -22,6 +22,17 @@ from fiqa_fast.cli.score_on_server import (
     score_on_server,
 )
 from fiqa_fast.cli.scoring_job import ScoringJob
+from fiqa_fast.cli.scoring_options import (
+    AllOutputs,
+    Device,
+    MethodOptions,
+    Networks,
+    Overwrite,
+    Precision,
+    Resume,
+    Variant,
+    WeightsFiles,
+)
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.explanation.writer import ExplanationWriter
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS, pixel_limit
@@ -55,34 +66,13 @@ def score(
     scorer: Annotated[
         str, typer.Option(help="Methods, separated by commas; see `fiqa-fast models`.")
     ] = "ser-fiq",
-    option: Annotated[
-        list[str] | None,
-        typer.Option(help="A method's parameter, such as faceqan.k=5 or grafiqs.output=b1."),
-    ] = None,
-    all_outputs: Annotated[
-        bool, typer.Option("--all-outputs", help="Every output of each method, a row each.")
-    ] = False,
-    variant: Annotated[
-        str, typer.Option(help="official (published tables used it) or paper.")
-    ] = "official",
-    backbone: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[METHOD=]NAME",
-            help="Network, for all methods or for one; default: what the weights hold, or sface.",
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[METHOD=]FILE",
-            help="Weights file, for all methods or for one; default: the packaged SFace.",
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, float32 (the reference), float64, bf16, fp16 or int8.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    option: MethodOptions = None,
+    all_outputs: AllOutputs = False,
+    variant: Variant = "official",
+    backbone: Networks = None,
+    weights: WeightsFiles = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
     engine: Annotated[
         str, typer.Option(help="auto, torch (fused operators) or reference (plain layers).")
     ] = "auto",
@@ -125,12 +115,8 @@ def score(
     server_timeout: Annotated[
         float, typer.Option(help="Seconds for an image on the server, with waiting and retries.")
     ] = DEFAULT_TIMEOUT_S,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted run in the output folder.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in the output folder.")
-    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score face images: writes a table (Parquet and CSV) and a ranked HTML report.
 

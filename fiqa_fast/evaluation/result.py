@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fiqa_fast.errors import ResultsError
+from fiqa_fast.whole_file import write_whole
 
 FORMAT = "fiqa_fast evaluation, version 1"
 FILE_NAME = "evaluation.json"
@@ -270,12 +270,9 @@ def write_result(result: EvaluationResult, path: Path) -> None:
         ResultsError: the file cannot be written there.
     """
     content = {"format": FORMAT, **asdict(result)}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ResultsError(
             f"evaluate: expected to be able to write {path}, got {error.strerror};"
             " choose another folder"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from fiqa_fast.report.choices import describe, options_json
 from fiqa_fast.report.line_chart import draw_swatch
 from fiqa_fast.report.summary import Fact
 from fiqa_fast.report.text import format_number, make_printable
+from fiqa_fast.whole_file import write_whole
 
 
 def render_page(
@@ -70,14 +70,8 @@ def write_page(page: str, destination: Path) -> None:
     Raises:
         ResultsError: the destination cannot be written.
     """
-    # The process id: two runs that write to one folder do not take each other's unfinished file.
-    unfinished = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            unfinished.replace(destination)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(destination, page)
     except OSError as error:
         raise ResultsError(
             f"report: expected to be able to write {str(destination)!r}, got"
