@@ -16,5 +16,8 @@ PYBIND11_MODULE(_host, m) {
   m.attr("compiler") = FIQA_CXX;
 
   fiqa::host::bind_align_crop(m);
+  fiqa::host::bind_identity_clusters(m);
+  fiqa::host::bind_mated_pairs(m);
+  fiqa::host::bind_pair_ranks(m);
   fiqa::host::bind_philox(m);
 }

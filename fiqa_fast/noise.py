@@ -33,6 +33,13 @@ class Stream(IntEnum):
     FACEQAN_NOISE = 1
     SER_FIQ_MASKS = 2
     DIFFIQA_NOISE = 3
+    EPOCH_ORDER = 16
+    AUGMENTATION = 17
+    CLASS_WEIGHTS = 32
+    SAMPLED_CLASSES = 33
+    ELASTIC_MARGINS = 34
+    IDENTITY_CLUSTERS = 64
+    MATED_PAIRS = 65
 
 
 def sample_keys(crops: Tensor) -> UInt64Array:

@@ -5,6 +5,9 @@
 namespace fiqa::host {
 
 void bind_align_crop(pybind11::module_& m);
+void bind_identity_clusters(pybind11::module_& m);
+void bind_mated_pairs(pybind11::module_& m);
+void bind_pair_ranks(pybind11::module_& m);
 void bind_philox(pybind11::module_& m);
 
 }  // namespace fiqa::host

@@ -23,6 +23,7 @@ from fiqa_fast.cli.models import models
 from fiqa_fast.cli.report import report
 from fiqa_fast.cli.score import score
 from fiqa_fast.cli.serve import serve
+from fiqa_fast.cli.train import train
 from fiqa_fast.cli.weights import weights
 from fiqa_fast.errors import FiqaError, InvalidArgumentError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 for _verb in (score, calibrate, evaluate, report, models, export, doctor):
     app.command()(_verb)
 app.add_typer(benchmark)
+app.add_typer(train)
 app.add_typer(weights)
 app.add_typer(serve)
 

@@ -1,0 +1,1 @@
+"""Networks and heads trained to tell quality: labels, data, losses, loops."""

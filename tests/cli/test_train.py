@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fiqa_fast.scorers.registry import create_scorer
+from fiqa_fast.training.data.synthetic import SyntheticFaces
+
+FACES = SyntheticFaces(identities=3, per_identity=6, seed=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder for each of three drawn people."""
+    folder = tmp_path_factory.mktemp("people")
+    for n in range(FACES.count):
+        path = folder / f"p{FACES.identity(n)}" / f"{n:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), FACES.crop(n)[..., ::-1])
+    return folder
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    rows = [f"p{FACES.identity(n)}/{n:02d}.png,{n % 7},{-n}" for n in range(FACES.count)]
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(["sample,mine,other", *rows]) + "\n")
+    return path
+
+
+def test_cr_fiqa_trains_and_its_network_scores(fiqa_fast_command, data, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "network: mobilefacenet\nepochs: 1\nbatch_size: 4\nmilestone_epochs: []\n"
+        "learning_rate: 0.01\nscale: 32\nmargin_size: 0.2\nlog_every: 1\n"
+    )
+    out = tmp_path / "out"
+
+    code, _, err = fiqa_fast_command(
+        "train", "cr-fiqa", data, "-o", out, "--recipe", recipe, "--device", "cpu"
+    )
+
+    assert code == 0
+    assert "18 samples of 3 identities" in err
+    assert "step 4: loss" in err
+    scorer = create_scorer("cr-fiqa", weights=out / "network.safetensors", precision="float32")
+    assert np.isfinite(scorer.score(FACES.crop(0)[None]).numpy()).all()
+    # Again: it is finished. With another recipe: refused.
+    assert fiqa_fast_command("train", "cr-fiqa", data, "-o", out, "--recipe", recipe)[0] == 0
+    recipe.write_text(recipe.read_text() + "seed: 3\n")
+    code, _, err = fiqa_fast_command("train", "cr-fiqa", data, "-o", out, "--recipe", recipe)
+    assert code == 1
+    assert "seed" in err
+
+
+def test_distilling_a_head(fiqa_fast_command, data, scores, tmp_path):
+    out = tmp_path / "out"
+    code, _, _ = fiqa_fast_command(
+        "train", "distill", data, "-o", out, "--scores", scores, "--method", "mine",
+        "--head-only", "--epochs", "1", "--batch-size", "8", "--device", "cpu",
+    )  # fmt: skip
+
+    assert code == 0
+    code, printed, _ = fiqa_fast_command("weights", "inspect", out / "network.safetensors")
+    assert code == 0
+    assert "label-regressor" in printed
+
+
+def test_labels_are_optimised(fiqa_fast_command, data, scores, tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"p{FACES.identity(n)}/{n:02d}.png" for n in range(FACES.count)]
+    rows = rng.normal(size=(len(names), 8)).astype(np.float32)
+    np.savez(tmp_path / "e.npz", names=np.asarray(names), embeddings=rows)
+    out = tmp_path / "optimised.csv"
+
+    code, _, _ = fiqa_fast_command(
+        "train", "optimise-labels", data, "-o", out, "--scores", scores, "--method", "other",
+        "--embeddings", tmp_path / "e.npz", "--clusters", "3", "--repeats", "2",
+        "--theta", "0.5",
+    )  # fmt: skip
+
+    assert code == 0
+    with out.open() as file:
+        found = {row["sample"]: float(row["other+opt"]) for row in csv.DictReader(file)}
+    assert set(found) == set(names)
+    assert sorted(found.values()) == sorted(float(-n) for n in range(FACES.count))
+    assert [found[name] for name in names] != [-n for n in range(FACES.count)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cr-fiqa", "absent"], "absent"),
+        (["cr-fiqa", "data", "--recipe", "best"], "expected a recipe (cr-fiqa-s"),
+        (["cr-fiqa", "empty-person"], "without images"),
+        (["distill", "data", "--scores", "scores.csv"], "--method to be one of mine, other"),
+        (["distill", "data", "--scores", "absent.csv"], "readable file of scores"),
+        (
+            ["optimise-labels", "data", "--scores", "gap.csv", "--embeddings", "e.npz"],
+            "none for 17",
+        ),
+    ],
+)
+def test_what_cannot_be_trained(
+    fiqa_fast_command, data, scores, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(data)
+    Path("empty-person", "nobody").mkdir(parents=True)
+    Path("empty-person", "p0").symlink_to(data / "p0")
+    Path("gap.csv").write_text("sample,mine\np0/00.png,1\n")
+
+    code, _, err = fiqa_fast_command("train", *arguments, "-o", "out")
+
+    assert code == 2
+    assert message in " ".join(err.split())
