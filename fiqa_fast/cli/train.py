@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import typer
 from rich.console import Console
+from rich.progress import Progress, track
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.registry import READY_BACKBONES, load_backbone, resolve_device
@@ -21,6 +23,7 @@ from fiqa_fast.evaluation.protocols.base import Protocol
 from fiqa_fast.evaluation.score_files import read_scores
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.data.checks import check_training_set
+from fiqa_fast.training.data.crops import find_unreadable
 from fiqa_fast.training.data.forms import open_training_set
 from fiqa_fast.training.distill import DistillSettings
 from fiqa_fast.training.distill import distill as run_distillation
@@ -29,6 +32,8 @@ from fiqa_fast.training.label_optimization import optimise_labels
 from fiqa_fast.training.recipe import RECIPES, read_recipe
 from fiqa_fast.training.train_cr_fiqa import NETWORK_FILE, train_cr_fiqa
 from fiqa_fast.types import Float64Array
+
+_SHOWN = 10  # unreadable images
 
 train = typer.Typer(
     name="train",
@@ -54,6 +59,12 @@ _Scores = Annotated[
 _Method = Annotated[
     str | None, typer.Option(help="Which method of the file; needed where it has several.")
 ]
+_CheckImages = Annotated[
+    bool,
+    typer.Option(
+        "--check-images", help="Decode every image before the training; thousands a second."
+    ),
+]
 _Network = Annotated[
     str, typer.Option(help="A network with packaged weights, or a weights file, to begin with.")
 ]
@@ -67,6 +78,7 @@ def cr_fiqa(
         str,
         typer.Option(help=f"{', '.join(RECIPES)}, or a YAML file with a recipe's fields."),
     ] = "cr-fiqa-s",
+    check_images: _CheckImages = False,
     device: Device = "auto",
 ) -> None:
     """Train CR-FIQA, alone or under torchrun; goes on from the checkpoints in the output folder.
@@ -86,6 +98,9 @@ def cr_fiqa(
             )
             for warning in summary.warnings:
                 console.print(warning, soft_wrap=True)
+            if check_images:
+                _check_images(training_set, console)
+        processes.wait()
         train_cr_fiqa(
             training_set,
             chosen,
@@ -113,6 +128,7 @@ def distill(
     batch_size: Annotated[int, typer.Option(help="Of a step.")] = 128,
     precision: Annotated[str, typer.Option(help="float32, bf16 or fp16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
+    check_images: _CheckImages = False,
     device: Device = "auto",
 ) -> None:
     """Train a network to give another method's scores in one pass (the optimisation paper).
@@ -122,6 +138,8 @@ def distill(
     console = Console(stderr=True, markup=False)
     training_set = open_training_set(data)
     check_training_set(training_set)
+    if check_images:
+        _check_images(training_set, console)
     name, labels, higher_is_better = _read_labels(scores, method, training_set)
     run_distillation(
         training_set,
@@ -160,7 +178,10 @@ def optimise(
     ] = "pairs",
     seed: Annotated[int, typer.Option(help="Of clusters and pairs.")] = 0,
 ) -> None:
-    """Optimise the order of quality labels by the similarities of mated pairs."""
+    """Optimise the order of quality labels by the similarities of mated pairs.
+
+    An interrupted run goes on after its last repeat when it is started again.
+    """
     console = Console(stderr=True, markup=False)
     training_set = open_training_set(data)
     name, labels, higher_is_better = _read_labels(scores, method, training_set)
@@ -171,7 +192,13 @@ def optimise(
             f" got none for {missing}; score them, or remove their images"
         )
     found = read_embeddings(embeddings, list(training_set.samples))
-    with console.status("optimising labels"):
+    unfinished = out.with_name(f".{out.name}.progress")
+    with Progress(console=console) as bar:
+        tasks = {step: bar.add_task(step) for step in ("clusters", "repeats")}
+
+        def show(step: str, done: int, total: int) -> None:
+            bar.update(tasks[step], completed=done, total=total)
+
         optimised = optimise_labels(
             labels if higher_is_better else -labels,
             found.embeddings,
@@ -182,11 +209,27 @@ def optimise(
             seed=seed,
             variant=variant,  # type: ignore[arg-type]  # checked where it is used
             index_scale=index_scale,  # type: ignore[arg-type]
+            checkpoint_folder=unfinished,
+            on_progress=show,
         )
     values = optimised.quality if higher_is_better else -optimised.quality
     table = pa.table({"sample": list(training_set.samples), f"{name}+opt": values})
     pacsv.write_csv(table, out)
+    shutil.rmtree(unfinished, ignore_errors=True)
     console.print(f"wrote {out}")
+
+
+def _check_images(training_set: TrainingSet, console: Console) -> None:
+    """Raises InvalidArgumentError where images cannot be read, and names them."""
+    found = track(find_unreadable(training_set), "images", training_set.count, console=console)
+    unreadable = [skipped for _, skipped in found if skipped is not None]
+    for skipped in unreadable[:_SHOWN]:
+        console.print(f"{skipped.sample}: {skipped.message}", soft_wrap=True)
+    if unreadable:
+        raise InvalidArgumentError(
+            f"train: expected readable images in {training_set.name}, got {len(unreadable)} that"
+            f" are not, such as {unreadable[0].sample}; remove or replace them"
+        )
 
 
 def _read_labels(

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import PickleError
 from typing import Any
 
 import torch
@@ -49,10 +50,10 @@ class Checkpoints:
         folder = self._folder / f"step-{step:09d}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_durably(folder / f"rank-{self._processes.rank}.pt", dict(state))
+            write_durably(folder / f"rank-{self._processes.rank}.pt", dict(state))
             self._processes.wait()
             if self._processes.rank == 0:
-                _write_durably(folder / _COMPLETE, self._settings)
+                write_durably(folder / _COMPLETE, self._settings)
                 _flush(self._folder)
                 for old in self._complete()[:-_KEPT]:
                     # Its mark first: a folder that is half removed must not count.
@@ -88,7 +89,7 @@ class Checkpoints:
             state: dict[str, Any] = torch.load(
                 folder / f"rank-{self._processes.rank}.pt", weights_only=True
             )
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, PickleError) as error:
             raise ResultsError(
                 f"train: expected a whole checkpoint in {folder}, got a damaged one"
                 f" ({type(error).__name__}); remove this folder to go on from the one before"
@@ -101,7 +102,7 @@ class Checkpoints:
         return sorted(f for f in self._folder.glob("step-*") if (f / _COMPLETE).exists())
 
 
-def _write_durably(path: Path, content: Any) -> None:
+def write_durably(path: Path, content: Any) -> None:
     """On the disk under its name, or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

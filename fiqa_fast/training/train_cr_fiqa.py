@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import PickleError
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.checkpoints import load_checkpoint
 from fiqa_fast.backbones.layers.heads import CrFiqaHead
-from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.errors import InvalidArgumentError, WeightsError
 from fiqa_fast.training.batch_norm import synchronise_batch_norm
-from fiqa_fast.training.checkpoint import Checkpoints
+from fiqa_fast.training.checkpoint import Checkpoints, write_durably
 from fiqa_fast.training.class_weights import ClassWeights
 from fiqa_fast.training.cr_fiqa import CrFiqaTask
 from fiqa_fast.training.data.augment import Augmentation
@@ -117,7 +118,7 @@ def train_cr_fiqa(
     if is_first:
         origin = f"CR-FIQA trained on {training_set.name}, {training_set.count:,} samples"
         write_network(network, folder / NETWORK_FILE, origin)
-        torch.save({"weights": every_class}, folder / CLASSES_FILE)
+        write_durably(folder / CLASSES_FILE, {"weights": every_class})
     processes.wait()
     return network
 
@@ -178,14 +179,29 @@ def _classes(recipe: Recipe, count: int, network: QualityNetwork) -> ClassWeight
         dtype=torch.float64 if recipe.precision == "float64" else torch.float32,
     )
     if recipe.class_weights is not None:
-        stored = torch.load(recipe.class_weights, weights_only=True)
-        classes.take_weights(stored["weights"])
+        classes.take_weights(_read_class_weights(Path(recipe.class_weights)))
     elif recipe.on_top:
         raise InvalidArgumentError(
             "train: expected class_weights for training on top of a network, got none; name the"
             f" {CLASSES_FILE} of the training that made it"
         )
     return classes
+
+
+def _read_class_weights(path: Path) -> Tensor:
+    try:
+        weights = torch.load(path, weights_only=True)["weights"]
+    except (OSError, RuntimeError, EOFError, LookupError, TypeError, PickleError) as error:
+        raise WeightsError(
+            f"train: expected the {CLASSES_FILE} of a training, got {path}"
+            f" ({type(error).__name__}); name the file that `fiqa-fast train cr-fiqa` wrote"
+        ) from error
+    if not isinstance(weights, Tensor):
+        raise WeightsError(
+            f"train: expected weights of classes in {path}, got {type(weights).__name__}; name the"
+            " file that `fiqa-fast train cr-fiqa` wrote"
+        )
+    return weights
 
 
 def _forward(network: QualityNetwork, recipe: Recipe, processes: Processes) -> nn.Module:

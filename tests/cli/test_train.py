@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,20 @@ def test_distilling_a_head(fiqa_fast_command, data, scores, tmp_path):
     assert "label-regressor" in printed
 
 
+def test_unreadable_images_are_found_before(fiqa_fast_command, data, tmp_path):
+    broken = tmp_path / "people"
+    shutil.copytree(data, broken)
+    (broken / "p1" / "01.png").write_bytes(b"no image")
+
+    code, _, err = fiqa_fast_command(
+        "train", "cr-fiqa", broken, "-o", tmp_path / "out", "--check-images"
+    )
+
+    assert code == 2
+    assert "got 1 that are not, such as p1/01.png" in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_labels_are_optimised(fiqa_fast_command, data, scores, tmp_path):
     rng = np.random.default_rng(0)
     names = [f"p{FACES.identity(n)}/{n:02d}.png" for n in range(FACES.count)]
@@ -84,6 +99,7 @@ def test_labels_are_optimised(fiqa_fast_command, data, scores, tmp_path):
     )  # fmt: skip
 
     assert code == 0
+    assert not list(tmp_path.glob(".*.progress"))
     with out.open() as file:
         found = {row["sample"]: float(row["other+opt"]) for row in csv.DictReader(file)}
     assert set(found) == set(names)
