@@ -2,8 +2,8 @@
 
     python benchmarks/training/synthetic_cr_fiqa.py -o benchmarks/results/synthetic_cr_fiqa
 
-Trains on samples of 240 drawn people (fiqa_fast.training.data.synthetic; half of the samples are
-degraded), then compares the head's quality of other, degraded samples of the same people with
+Trains on samples of 240 drawn people (fiqa_fast.training.data.synthetic), degraded at random, then
+compares the head's quality of other, degraded samples of the same people with
 their measured CR and CCS. "On top" trains only the head, on a network that learned recognition
 alone. Writes OUT.json and OUT.md.
 """
@@ -38,6 +38,7 @@ from fiqa_fast.training.train_cr_fiqa import CLASSES_FILE, train_cr_fiqa
 SIZE = 128
 SPEC = BackboneSpec("small", "eight convolutions", "made here", "none", SIZE, 0.4, {})
 WIDTHS = (24, 48, 96, 160)
+DEGRADED = 0.6  # of the samples, anew in every epoch
 VARIANTS = {
     "CR-FIQA": {"target": "cr"},
     "CCS-FIQA": {"target": "ccs"},
@@ -78,9 +79,10 @@ class Split:
     """The drawn faces: samples to learn from, and degraded ones that are held out."""
 
     def __init__(self, identities: int, learned: int, held_out: int) -> None:
-        faces = SyntheticFaces(identities, learned + held_out, seed=1)
         count = identities * learned
-        pictures = [faces.crop(n) for n in range(faces.count)]
+        clean = SyntheticFaces(identities, learned + held_out, degraded_fraction=0, seed=1)
+        faces = replace(clean, degraded_fraction=1)
+        pictures = [(clean if n < count else faces).crop(n) for n in range(faces.count)]
         encoded = [bytes(cv2.imencode(".png", p[..., ::-1])[1]) for p in pictures[:count]]
         self.training_set = TrainingSet(
             name=f"drawn faces ({identities} x {learned})",
@@ -89,7 +91,7 @@ class Split:
             identity_names=[str(n) for n in range(identities)],
             read=lambda position: encoded[position],
         )
-        held = [n for n in range(count, faces.count) if faces.degradation(n).level]
+        held = range(count, faces.count)
         self.identity = torch.tensor([faces.identity(n) for n in held])
         stacked = np.stack([pictures[n] for n in held]).transpose(0, 3, 1, 2)
         self.crops = torch.from_numpy(np.ascontiguousarray(stacked))
@@ -131,6 +133,7 @@ def main() -> None:
         margin_size=0.3,
         learning_rate=0.05,
         warmup_steps=50,
+        degraded_fraction=DEGRADED,
         log_every=20,
         checkpoint_every=0,
     )

@@ -36,6 +36,8 @@ class Recipe:
         clip_norm: of the network's gradient.
         dropout: in front of the last layer.
         flip: whether samples are mirrored at random.
+        degraded_fraction: of the samples that are degraded at random, by the ladder's degradations;
+            not in the paper, for training sets without bad samples.
         precision: float32, bf16 or fp16; float64 for comparisons.
         synchronise_batch_norm: statistics over all processes, so that their number changes nothing.
         sample_rate: part of the classes that takes part in a step.
@@ -66,6 +68,7 @@ class Recipe:
     clip_norm: float = 5.0
     dropout: float = 0.4
     flip: bool = True
+    degraded_fraction: float = 0.0
     precision: str = "float32"
     synchronise_batch_norm: bool = False
     sample_rate: float = 1.0

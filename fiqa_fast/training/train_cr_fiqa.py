@@ -94,7 +94,9 @@ def train_cr_fiqa(
     loader = TrainingLoader(
         training_set,
         order,
-        augmentation=Augmentation() if recipe.flip else None,
+        augmentation=Augmentation(
+            flip_fraction=0.5 if recipe.flip else 0.0, degraded_fraction=recipe.degraded_fraction
+        ),
         threads=threads,
     )
     settings = {**recipe.decisive(), "order": order.digest, "samples": training_set.count}
