@@ -25,7 +25,7 @@ def print_areas(curves: Sequence[CurveRecord], console: Console) -> None:
             == (data_set, network, policy)
             and c.error == "fnmr"
         ]
-        points = dict.fromkeys((c.fmr, c.decision_threshold if c.fmr is None else 0) for c in own)
+        points = dict.fromkeys(_point(c) for c in own)
         limit = own[0].areas[-1].limit
         table = Table(
             title=f"{data_set}, {network}: area under the FNMR up to {limit:g} over that of random"
@@ -42,11 +42,15 @@ def print_areas(curves: Sequence[CurveRecord], console: Console) -> None:
                 _cell(c.areas[-1])
                 for point in points
                 for c in own
-                if c.method == method
-                and (c.fmr, c.decision_threshold if c.fmr is None else 0) == point
+                if c.method == method and _point(c) == point
             ]
             table.add_row(method, *cells)
         console.print(table)
+
+
+def _point(curve: CurveRecord) -> tuple[float | None, float]:
+    """The FMR; or the threshold, where that was given."""
+    return curve.fmr, curve.decision_threshold if curve.fmr is None else 0.0
 
 
 def _cell(area: Area) -> str:

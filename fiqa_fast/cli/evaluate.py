@@ -45,6 +45,7 @@ from fiqa_fast.evaluation.inputs import (
 )
 from fiqa_fast.evaluation.protocols.base import Protocol, TemplateProtocol
 from fiqa_fast.evaluation.protocols.catalogue import Drawing, load_protocol
+from fiqa_fast.evaluation.protocols.checks import check_both_classes
 from fiqa_fast.evaluation.result import EvaluationResult
 from fiqa_fast.evaluation.run import evaluate_protocol
 from fiqa_fast.evaluation.run_templates import evaluate_templates
@@ -202,9 +203,10 @@ def evaluate(
     label_pairs = list(dict.fromkeys(_parse_pair(text) for text in compare or []))
     drawing = Drawing(mated_per_identity, non_mated, seed)
     protocols = [load_protocol(d, data, aligned=aligned, drawing=drawing) for d in data_sets]
-    if classifiability:
-        for protocol in protocols:  # before hours of scoring
+    for protocol in protocols:  # before hours of scoring
+        if classifiability:
             require_identities(protocol)
+        check_both_classes(protocol.mated, protocol.name)
     names = [name.strip() for name in (scorer or "").split(",") if name.strip()]
     scorers: list[Scorer] = []
     if names:

@@ -64,7 +64,7 @@ class CrFiqaTask(Task):
         """ "loss" (the paper's Eq. 8), "recognition", "quality", and the means of CCS and NNCCS."""
         keys = mask_keys(self._seed, step, batch.positions)
         embedding, predicted = self._forward(batch.images, keys)
-        recognition = embedding.new_zeros((), dtype=embedding.dtype)
+        recognition = embedding.new_zeros(())
         if self._network.frozen:
             ccs, nnccs = self._classes.measure(embedding, batch.identity)
         else:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.layers.heads import RegressorHead
@@ -57,4 +56,3 @@ def test_runs_beyond_a_small_network_are_left_out(
     assert [len(g["params"]) for g in groups] == [2, 2]
     frozen = QualityNetwork(tiny_backbone(), RegressorHead(16), frozen=True)
     assert len(TransferTask(frozen).parameter_groups()) == 1
-    assert torch.is_grad_enabled()
