@@ -26,7 +26,7 @@ from fiqa_fast.backbones.families import (
     sphereface,
 )
 from fiqa_fast.backbones.layers.heads import recognise_head
-from fiqa_fast.errors import FiqaError, WeightsError
+from fiqa_fast.errors import FiqaError, InvalidArgumentError, WeightsError
 from fiqa_fast.weights.file import WeightsFile, read_weights
 from fiqa_fast.weights.packaged import PackagedFile
 
@@ -64,6 +64,21 @@ FAMILIES: tuple[Family, ...] = (
     dlib_resnet,
     faceqnet,
 )
+
+
+def skeleton(network: str) -> Backbone:
+    """The network of a name, its parameters not set.
+
+    Raises:
+        InvalidArgumentError: no network has that name.
+    """
+    families = {spec.name: family for family in FAMILIES for spec in family.SPECS}
+    if network not in families:
+        raise InvalidArgumentError(
+            f"backbones: expected network to be one of {', '.join(families)}, got {network!r};"
+            " `fiqa-fast models` lists them"
+        )
+    return families[network].skeleton(network)
 
 
 def load_checkpoint(file: str | Path | PackagedFile, network: str | None = None) -> Backbone:

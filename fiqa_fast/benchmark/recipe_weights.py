@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiqa_fast.backbones import checkpoints
 from fiqa_fast.backbones.base import Backbone
-from fiqa_fast.backbones.checkpoints import FAMILIES
 from fiqa_fast.backbones.layers.heads import QualityHead
-from fiqa_fast.errors import InvalidArgumentError
 
 SEED = 7301
 
@@ -47,14 +46,8 @@ def skeleton(name: str) -> Backbone:
     Raises:
         InvalidArgumentError: no network has that name.
     """
-    families = {spec.name: family for family in FAMILIES for spec in family.SPECS}
-    if name not in families:
-        raise InvalidArgumentError(
-            f"benchmark: expected network to be one of {', '.join(families)}, got {name!r};"
-            " `fiqa-fast models` lists them"
-        )
     with torch.device("meta"):
-        return families[name].skeleton(name).eval()
+        return checkpoints.skeleton(name).eval()
 
 
 def _tensor(name: str, shape: torch.Size, names: Collection[str]) -> Tensor:

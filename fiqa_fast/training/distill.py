@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.backbones.layers.heads import RegressorHead
 from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.training.checkpoint import Checkpoints
 from fiqa_fast.training.data.augment import Augmentation
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.data.loader import Batch, TrainingLoader
 from fiqa_fast.training.data.order import SampleOrder
 from fiqa_fast.training.distribution import Processes
 from fiqa_fast.training.log import TrainingLog
-from fiqa_fast.training.loop import LoopSettings, run_training
+from fiqa_fast.training.loop import Hook, LoopSettings, run_training
 from fiqa_fast.training.network import QualityNetwork, new_head, write_network
 from fiqa_fast.training.schedule import StepSchedule
 from fiqa_fast.training.train_cr_fiqa import NETWORK_FILE, batches_from
@@ -49,6 +52,7 @@ class DistillSettings:
         clip_norm: of the gradient of what learns.
         precision: float32, bf16 or fp16.
         validate_every: steps between validations; the best network is kept. 0: once an epoch.
+        checkpoint_every: steps between checkpoints, from which an interrupted training goes on.
         seed: of everything.
     """
 
@@ -60,6 +64,7 @@ class DistillSettings:
     clip_norm: float = 5.0
     precision: str = "float32"
     validate_every: int = 0
+    checkpoint_every: int = 1000
     seed: int = 0
 
 
@@ -73,20 +78,24 @@ def distill(
     higher_is_better: bool = True,
     validation: npt.NDArray[np.bool_] | None = None,
     origin: str = "a quality method",
+    hooks: Callable[[QualityNetwork], Sequence[Hook]] = lambda network: (),
     progress: Callable[[int, Mapping[str, float]], object] = lambda step, values: None,
 ) -> QualityNetwork:
     """Trains a network with a linear head to give the labels of samples.
+
+    An interrupted training goes on from the last checkpoint in the folder, to the same network.
 
     Args:
         training_set: crops.
         labels: float64 [S], such as the scores of a method; NaN leaves a sample out.
         backbone: the network to begin with.
-        folder: for log and network.safetensors.
+        folder: for checkpoints, log and network.safetensors.
         settings: how.
         higher_is_better: polarity of the labels.
         validation: bool [S], samples that are held out; None: every 20th of those sorted by name,
             as in the released code.
         origin: of the labels, in words, for the file's metadata.
+        hooks: makes evaluations of the network, which come with each validation.
         progress: is told the numbers of some steps.
 
     Returns:
@@ -94,6 +103,7 @@ def distill(
 
     Raises:
         InvalidArgumentError: labels that do not fit, or nothing to learn or to validate.
+        ResultsError: the folder cannot be used, or a loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     usable = np.isfinite(labels)
@@ -118,10 +128,12 @@ def distill(
         dropout=settings.dropout,
         frozen=settings.head_only,
     )
-    task = TransferTask(network, seed=settings.seed)
-    optimiser = torch.optim.Adam(task.parameter_groups(PAPER_RATES), lr=HEAD_RATE)
     best = _Best(network, lambda: _once(training_set, checked, scaled))
+    task = TransferTask(network, seed=settings.seed, best=best)
+    optimiser = torch.optim.Adam(task.parameter_groups(PAPER_RATES), lr=HEAD_RATE)
     every = settings.validate_every or order.steps_per_epoch
+    processes = Processes(device=backbone.device)
+    decisive = _decisive(settings, backbone, scaled) | {"orders": order.digest + checked.digest}
     with TrainingLog(folder) as log:
         run_training(
             task,
@@ -133,13 +145,13 @@ def distill(
                 clip_norm=settings.clip_norm,
                 precision=settings.precision,
                 log_every=every,
-                checkpoint_every=0,
+                checkpoint_every=settings.checkpoint_every,
                 evaluate_every=every,
             ),
-            Processes(device=backbone.device),
-            None,  # minutes, and the best network so far would have to be kept too
+            processes,
+            Checkpoints(folder / "checkpoints", processes, decisive),
             log,
-            [best.validate],
+            [best.validate, *hooks(network)],
             progress,
         )
     best.restore()
@@ -147,21 +159,46 @@ def distill(
     return network
 
 
-class _Best:
-    """The state with the lowest validation loss."""
+class _Best(nn.Module):
+    """The state with the lowest validation loss. A module, so that checkpoints hold it."""
 
     def __init__(self, network: QualityNetwork, batches: Callable[[], Iterator[Batch]]) -> None:
-        self._network, self._batches = network, batches
-        self._loss, self._state = np.inf, copy.deepcopy(network.state_dict())
+        super().__init__()
+        self._of = (network,)  # not a part of this one
+        self._batches = batches
+        self._loss, self._state = float("inf"), _copied(network)
 
     def validate(self, step: int) -> dict[str, float]:
-        loss = validation_loss(self._network, self._batches())
+        (network,) = self._of
+        loss = validation_loss(network, self._batches())
         if loss < self._loss:
-            self._loss, self._state = loss, copy.deepcopy(self._network.state_dict())
+            self._loss, self._state = loss, _copied(network)
         return {"validation_loss": loss}
 
     def restore(self) -> None:
-        self._network.load_state_dict(self._state)
+        self._of[0].load_state_dict(self._state)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"loss": self._loss, "state": self._state}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self._loss, self._state = state["loss"], state["state"]
+
+
+def _copied(network: QualityNetwork) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _decisive(
+    settings: DistillSettings, backbone: Backbone, labels: Float64Array
+) -> dict[str, object]:
+    """What decides the numbers, beside the order of the samples."""
+    chosen = {name: value for name, value in asdict(settings).items() if name != "checkpoint_every"}
+    return {
+        **chosen,
+        "network": [backbone.spec.name, backbone.weights_sha256],
+        "labels": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
+    }
 
 
 def _once(training_set: TrainingSet, order: SampleOrder, labels: Float64Array) -> Iterator[Batch]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Processes:
             dist.all_reduce(values)
             values /= self.count
         return values
+
+    def gather(self, items: list[T]) -> list[T]:
+        """The items of all processes, by rank; they are pickled on the way."""
+        if self.count == 1:
+            return items
+        lists: list[list[T]] = [[] for _ in range(self.count)]
+        dist.all_gather_object(lists, items)
+        return [item for of_rank in lists for item in of_rank]
 
 
 def join_processes(device: torch.device) -> Processes:

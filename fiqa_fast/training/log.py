@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,6 +12,7 @@ from typing import Any, TextIO
 from fiqa_fast.errors import ResultsError, UnavailableError
 
 FILE_NAME = "log.csv"
+RUN_FILE = "mlflow_run.txt"
 _COLUMNS = ("step", "name", "value")
 
 
@@ -21,7 +23,8 @@ class TrainingLog:
     checkpoint are cut off first.
 
     Args:
-        folder: for log.csv and TensorBoard's files.
+        folder: for log.csv, TensorBoard's files, and the number of MLflow's run, which goes on when
+            the training does.
         tensorboard: whether to write for TensorBoard too.
         mlflow: name of an experiment of MLflow, or None.
         writes: False on all processes but the first, which stay silent.
@@ -41,10 +44,13 @@ class TrainingLog:
         self._file: TextIO | None = None
 
     def __enter__(self) -> TrainingLog:
-        """Begins a run of MLflow, where that is used."""
+        """Begins a run of MLflow, or goes on with it, where that is used."""
         if self._mlflow is not None:
             self._mlflow.set_experiment(self._experiment)
-            self._mlflow.start_run()
+            known = self._folder / RUN_FILE
+            before = known.read_text(encoding="utf-8") if known.exists() else None
+            run = self._mlflow.start_run(run_id=before)
+            known.write_text(run.info.run_id, encoding="utf-8")
         return self
 
     def begin(self, step: int) -> None:
@@ -77,16 +83,18 @@ class TrainingLog:
             for name, value in values.items():
                 self._summaries.add_scalar(name, value, step)
         if self._mlflow is not None:
-            self._mlflow.log_metrics(dict(values), step=step)
+            # It takes names of these characters alone.
+            named = {re.sub(r"[^\w/.\- :]", "_", name): value for name, value in values.items()}
+            self._mlflow.log_metrics(named, step=step)
 
-    def __exit__(self, *exception: object) -> None:
-        """Closes everything."""
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Closes everything; a run of MLflow that ended with an exception is marked as failed."""
         if self._file is not None:
             self._file.close()
         if self._summaries is not None:
             self._summaries.close()
         if self._mlflow is not None:
-            self._mlflow.end_run()
+            self._mlflow.end_run("FINISHED" if kind is None else "FAILED")
 
 
 def read_log(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -61,7 +61,7 @@ class Task(ABC):
     """What is learned.
 
     Attributes:
-        parts: what learns, by name: networks, and perhaps the shard of class weights.
+        parts: what checkpoints hold, by name: networks, perhaps the shard of class weights.
     """
 
     parts: Mapping[str, nn.Module]
@@ -77,7 +77,7 @@ class Task(ABC):
 
 
 Hook = Callable[[int], Mapping[str, float]]
-"""Is called after some steps, with their number; its numbers are logged."""
+"""Is called before the first and after some steps, with their number; its numbers are logged."""
 
 
 def run_training(
@@ -119,6 +119,9 @@ def run_training(
     log.begin(step)
     if step >= settings.steps:
         return
+    if step == 0:  # what is to be compared with, and errors before hours are spent
+        for hook in hooks:
+            log.write(0, hook(0))
     for batch in batches(step):
         rate = settings.schedule.at(step)
         for group in optimiser.param_groups:
@@ -142,11 +145,12 @@ def run_training(
                 values["gradient_norm"] = norm
             log.write(step, values)
             progress(step, values)
-        if checkpoints is not None and (is_last or _due(step, settings.checkpoint_every)):
-            checkpoints.save(step, _state(step, task, optimiser, scaler))
         if is_last or _due(step, settings.evaluate_every):
             for hook in hooks:
                 log.write(step, hook(step))
+        # Behind the evaluations: what they keep (the best network so far) belongs to the step.
+        if checkpoints is not None and (is_last or _due(step, settings.checkpoint_every)):
+            checkpoints.save(step, _state(step, task, optimiser, scaler))
         if is_last:
             return
 

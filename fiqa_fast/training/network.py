@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fiqa_fast.backbones import checkpoint_metadata
 from fiqa_fast.backbones.base import Backbone
-from fiqa_fast.backbones.checkpoints import FAMILIES, tensors_to_write
+from fiqa_fast.backbones.checkpoints import skeleton, tensors_to_write
 from fiqa_fast.backbones.layers.heads import LinearHead
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.training.dropout import drop_out
@@ -100,13 +100,7 @@ def new_backbone(name: str, seed: int) -> Backbone:
     Raises:
         InvalidArgumentError: no network has that name.
     """
-    families = {spec.name: family for family in FAMILIES for spec in family.SPECS}
-    if name not in families:
-        raise InvalidArgumentError(
-            f"train: expected network to be one of {', '.join(families)}, got {name!r};"
-            " `fiqa-fast models` lists them"
-        )
-    backbone = families[name].skeleton(name)
+    backbone = skeleton(name)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in backbone.modules():

@@ -41,6 +41,7 @@ def train_cr_fiqa(
     processes: Processes,
     *,
     backbone: Backbone | None = None,
+    excluded: frozenset[int] = frozenset(),
     hooks: Callable[[QualityNetwork], Sequence[Hook]] = lambda network: (),
     progress: Progress = lambda step, values: None,
     threads: int | None = None,
@@ -54,7 +55,8 @@ def train_cr_fiqa(
             and `serve`, and class_weights.pt, for training on top.
         processes: that train together.
         backbone: the network to begin with; None: that of the recipe.
-        hooks: makes evaluations of the network.
+        excluded: positions of samples that are left out, such as unreadable ones.
+        hooks: makes evaluations of the network, for the first process; the others wait.
         progress: is told the numbers of some steps.
         threads: that decode; None: one for each core.
 
@@ -73,6 +75,7 @@ def train_cr_fiqa(
         seed=recipe.seed,
         rank=processes.rank,
         world_size=processes.count,
+        excluded=excluded,
     )
     network = _network(recipe, backbone, processes.device)
     classes = _classes(recipe, len(training_set.identity_names), network).to(processes.device)
@@ -112,7 +115,7 @@ def train_cr_fiqa(
             processes,
             Checkpoints(folder / "checkpoints", processes, settings),
             log,
-            hooks(network),
+            hooks(network) if is_first else (),
             progress if is_first else lambda step, values: None,
         )
     every_class = classes.gather_weights().cpu()

@@ -7,7 +7,7 @@ rates by layer. Whatever the labels cost, the result is one forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,20 @@ class TransferTask(Task):
     Args:
         network: with the regressor's head.
         seed: of the dropout.
+        best: keeps the best state so far, where there is validation; checkpoints hold it.
         forward: the network in DistributedDataParallel; None: the network itself.
     """
 
     def __init__(
-        self, network: QualityNetwork, *, seed: int = 0, forward: nn.Module | None = None
+        self,
+        network: QualityNetwork,
+        *,
+        seed: int = 0,
+        best: nn.Module | None = None,
+        forward: nn.Module | None = None,
     ) -> None:
-        self.parts: Mapping[str, nn.Module] = {"network": network}
+        kept = {"network": network, "best": best}
+        self.parts = {name: part for name, part in kept.items() if part is not None}
         self._network, self._seed = network, seed
         self._forward = network if forward is None else forward
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.training.data.synthetic import SyntheticFaces
+from fiqa_fast.training.log import read_log
 
 FACES = SyntheticFaces(identities=3, per_identity=6, seed=2)
 
@@ -71,6 +73,70 @@ def test_distilling_a_head(fiqa_fast_command, data, scores, tmp_path):
     assert "label-regressor" in printed
 
 
+def test_distilling_a_scorer(fiqa_fast_command, data, tmp_path):
+    """Scored, optimised, learned, evaluated on the way; a second run scores nothing again."""
+    people = tmp_path / "people"
+    shutil.copytree(data, people)
+    (people / "p1" / "04.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    arguments = (
+        "train", "distill", people, "-o", out, "--scorer", "embedding-norm", "--optimise-labels",
+        "--skip-unreadable", "--head-only", "--epochs", "2", "--batch-size", "8",
+        "--evaluate", data, "--aligned", "--evaluate-fmr", "0.1", "--device", "cpu",
+    )  # fmt: skip
+
+    code, _, err = fiqa_fast_command(*arguments)
+
+    assert code == 0
+    assert "leaving out 1 of 18 images" in err
+    with (out / "labels.csv").open() as file:
+        labels = {r["sample"]: r["embedding-norm+opt"] for r in csv.DictReader(file)}
+    assert len(labels) == 18
+    assert labels["p1/04.png"] == ""
+    scored = {
+        "/".join(Path(row["path"]).parts[-2:]): row["raw_score"]
+        for row in pq.read_table(out / "scores" / "scores.parquet").to_pylist()
+    }
+    assert scored["p1/04.png"] is None
+    given = sorted(float(v) for v in labels.values() if v)
+    np.testing.assert_allclose(given, sorted(v for v in scored.values() if v is not None))
+    areas = {name: v for name, v in read_log(out / "log.csv").items() if name.startswith("edc/")}
+    assert set(areas) == {f"edc/{data.name}/sface/fmr-0.1/area-{limit}" for limit in (0.2, 0.3)}
+    assert create_scorer("label-regressor", weights=out / "network.safetensors").score(
+        FACES.crop(0)[None]
+    ).shape == (1,)
+    assert fiqa_fast_command(*arguments)[0] == 0
+    assert len(pq.read_table(out / "scores" / "scores.parquet")) == 18
+    # Other labels, the same folder: refused.
+    code, _, err = fiqa_fast_command(*arguments[:6], "ser-fiq", *arguments[7:])
+    assert code == 1
+    assert "others for scorers" in " ".join(err.split())
+
+
+def test_cr_fiqa_is_evaluated_while_it_learns(fiqa_fast_command, data, tmp_path):
+    people = tmp_path / "people"
+    shutil.copytree(data, people)
+    (people / "p2" / "05.png").write_bytes(b"no image")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "network: mobilefacenet\nepochs: 2\nbatch_size: 8\nmilestone_epochs: []\n"
+        "learning_rate: 0.01\nscale: 32\nmargin_size: 0.2\nevaluate_every: 2\n"
+    )
+    out = tmp_path / "out"
+
+    code, _, err = fiqa_fast_command(
+        "train", "cr-fiqa", people, "-o", out, "--recipe", recipe, "--skip-unreadable",
+        "--evaluate", data, "--aligned", "--evaluate-fmr", "0.1", "--verify", "sface",
+        "--device", "cpu",
+    )  # fmt: skip
+
+    assert code == 0
+    assert "p2/05.png" in err
+    areas = read_log(out / "log.csv")[f"edc/{data.name}/sface/fmr-0.1/area-0.3"]
+    assert [step for step, _ in areas] == [0, 2, 4]
+    assert areas[0][1] == 1  # a head that says 0 for everything
+
+
 def test_unreadable_images_are_found_before(fiqa_fast_command, data, tmp_path):
     broken = tmp_path / "people"
     shutil.copytree(data, broken)
@@ -115,6 +181,11 @@ def test_labels_are_optimised(fiqa_fast_command, data, scores, tmp_path):
         (["cr-fiqa", "empty-person"], "without images"),
         (["distill", "data", "--scores", "scores.csv"], "--method to be one of mine, other"),
         (["distill", "data", "--scores", "absent.csv"], "readable file of scores"),
+        (["distill", "data"], "labels from --scorer or from --scores, got neither"),
+        (["distill", "data", "--scorer", "froq", "--scores", "scores.csv"], "got both"),
+        (["distill", "data", "--scorer", "best"], "best"),
+        (["distill", "data", "--scorer", "froq", "--evaluate", "absent"], "absent"),
+        (["cr-fiqa", "data", "--evaluate", "alone"], "expected"),
         (
             ["optimise-labels", "data", "--scores", "gap.csv", "--embeddings", "e.npz"],
             "none for 17",
@@ -128,6 +199,8 @@ def test_what_cannot_be_trained(
     Path("data").symlink_to(data)
     Path("empty-person", "nobody").mkdir(parents=True)
     Path("empty-person", "p0").symlink_to(data / "p0")
+    Path("alone").mkdir()
+    Path("alone", "p0").symlink_to(data / "p0")
     Path("gap.csv").write_text("sample,mine\np0/00.png,1\n")
 
     code, _, err = fiqa_fast_command("train", *arguments, "-o", "out")

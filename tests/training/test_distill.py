@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from fiqa_fast.backbones.base import Backbone
-from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.errors import InvalidArgumentError, ResultsError
 from fiqa_fast.ranks import correlate_ranks
 from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.data.crops import read_crop
 from fiqa_fast.training.distill import DistillSettings, distill
 from fiqa_fast.training.log import read_log
+from fiqa_fast.training.train_cr_fiqa import NETWORK_FILE
+from fiqa_fast.weights.file import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,53 @@ def test_the_result_is_a_scorer(
     norm = create_scorer("embedding-norm", weights=path, precision="float32")
     packaged = create_scorer("embedding-norm", backbone="sface")
     torch.testing.assert_close(norm.score(crops[:4]), packaged.score(crops[:4]))
+
+
+class KilledError(Exception):
+    """In the place of a kill."""
+
+
+def test_an_interrupted_training_goes_on_to_the_same_network(
+    drawn_faces: TrainingSet,
+    crops: np.ndarray,
+    tiny_backbone: Callable[[], Backbone],
+    tmp_path: Path,
+) -> None:
+    settings = DistillSettings(
+        epochs=6, batch_size=12, dropout=0.2, validate_every=2, checkpoint_every=4
+    )
+
+    def run(folder: Path, last: int = 1000) -> Path:
+        def progress(step: int, values: Mapping[str, float]) -> None:
+            if step > last:
+                raise KilledError
+
+        labels = brightness(crops)
+        distill(drawn_faces, labels, tiny_backbone(), folder, settings, progress=progress)
+        return folder
+
+    whole = run(tmp_path / "whole")
+    # KilledError behind the step 10: on from step 8, with the best network until there.
+    with pytest.raises(KilledError):
+        run(tmp_path / "broken", last=8)
+    assert sorted(f.name for f in (tmp_path / "broken" / "checkpoints").iterdir()) == [
+        "step-000000004",
+        "step-000000008",
+    ]
+
+    broken = run(tmp_path / "broken")
+
+    assert read_log(broken / "log.csv") == read_log(whole / "log.csv")
+    found, expected = (read_weights(f / NETWORK_FILE).tensors for f in (broken, whole))
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    # Done already: nothing is trained again, and the best network is written, not the last.
+    (whole / NETWORK_FILE).unlink()
+    run(whole, last=-1)
+    for name, tensor in read_weights(whole / NETWORK_FILE).tensors.items():
+        assert torch.equal(tensor, expected[name]), name
+    with pytest.raises(ResultsError, match="others for labels"):
+        distill(drawn_faces, -brightness(crops), tiny_backbone(), whole, settings)
 
 
 def test_labels_that_cannot_be_learned(

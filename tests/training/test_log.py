@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +61,54 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         TrainingLog(tmp_path / "absent") as log,
     ):
         log.begin(0)
+
+
+class RecordingMlflow:
+    """What the log uses of MLflow 3, with its rule for names."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        self.status: dict[str, str] = {}
+        self._active = ""
+
+    def set_experiment(self, name: str) -> None:
+        self.experiment = name
+
+    def start_run(self, run_id: str | None = None) -> SimpleNamespace:
+        self._active = run_id or f"run{len(self.runs)}"
+        self.runs.setdefault(self._active, {})
+        return SimpleNamespace(info=SimpleNamespace(run_id=self._active))
+
+    def log_metrics(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            assert re.fullmatch(r"[/\w.\- :]*", name)
+            self.runs[self._active].setdefault(name, []).append((step, value))
+
+    def end_run(self, status: str) -> None:
+        self.status[self._active] = status
+
+
+def test_mlflow_gets_the_numbers_of_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = RecordingMlflow()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+
+    def break_off() -> None:
+        with TrainingLog(tmp_path, mlflow="faces") as log:
+            log.begin(0)
+            log.write(1, {"loss": 0.5, "edc/my faces (a, b)/self": 0.75})
+            raise ResultsError("no space")
+
+    with pytest.raises(ResultsError, match="no space"):
+        break_off()
+    assert mlflow.status == {"run0": "FAILED"}
+    with TrainingLog(tmp_path, mlflow="faces") as log:
+        log.begin(1)
+        log.write(2, {"loss": 0.25})
+
+    assert mlflow.experiment == "faces"
+    assert mlflow.runs == {
+        "run0": {"loss": [(1, 0.5), (2, 0.25)], "edc/my faces _a_ b_/self": [(1, 0.75)]}
+    }
+    assert mlflow.status == {"run0": "FINISHED"}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.ladder.rungs import find_photos
+from fiqa_fast.evaluation.protocols.folder import IDENTITIES, read_identities
 from fiqa_fast.images.sources import IMAGE_SUFFIXES
-
-IDENTITIES = "identities.csv"
 
 
 @dataclass(frozen=True)
@@ -52,17 +50,9 @@ def find_photographs(folder: Path) -> list[Photograph]:
 
 
 def _by_table(folder: Path, table: Path) -> list[Photograph]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-        identity_of = {row["file"]: row["identity"] for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise InvalidArgumentError(
-            f"benchmark: expected {table} with the columns file,identity, got"
-            f" {type(error).__name__}: {error}; correct the file"
-        ) from error
+    identity_of = read_identities(table)
     photos = find_photos(folder)
-    unknown = [path.name for path in photos if not identity_of.get(path.name)]
+    unknown = [path.name for path in photos if path.name not in identity_of]
     if unknown:
         raise InvalidArgumentError(
             f"benchmark: expected an identity for every photograph in {table}, got none for"

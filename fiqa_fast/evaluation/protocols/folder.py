@@ -47,7 +47,7 @@ def read_folder(
             identities.csv.
     """
     root = Path(root)
-    named = _read_identities(root / IDENTITIES)
+    named = read_identities(root / IDENTITIES)
     files = list(images_below(root))
     loose = [file for file in files if "/" not in file]
     unknown = [file for file in loose if file not in named]
@@ -153,7 +153,16 @@ def _images_below(root: str, inside: str) -> Iterator[str]:
             yield f"{inside}{entry.name}"
 
 
-def _read_identities(path: Path) -> Mapping[str, str]:
+def read_identities(path: Path) -> Mapping[str, str]:
+    """Identities by file name; nothing where there is no such table.
+
+    Args:
+        path: a CSV file with the columns file,identity.
+
+    Raises:
+        InvalidArgumentError: it cannot be read, has other columns, an incomplete line, or a file
+            twice.
+    """
     if not path.exists():
         return {}
     named: dict[str, str] = {}
@@ -162,8 +171,8 @@ def _read_identities(path: Path) -> Mapping[str, str]:
             reader = csv.DictReader(file)
             if not {"file", "identity"} <= set(reader.fieldnames or ()):
                 raise InvalidArgumentError(
-                    f"protocol: expected the columns file,identity in {path}, got"
-                    f" {','.join(reader.fieldnames or ()) or 'none'}; give it that header"
+                    f"protocol: expected a header with the columns file,identity in {path}, got"
+                    f" {','.join(reader.fieldnames or ()) or 'none'}; write it so"
                 )
             for row in reader:
                 if not row["file"] or not row["identity"] or row["file"] in named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from fiqa_fast.errors import ImageError
@@ -52,13 +52,18 @@ def read_crop(
 
 
 def find_unreadable(
-    training_set: TrainingSet, other_sizes: OtherSizes = "resize", *, threads: int | None = None
+    training_set: TrainingSet,
+    other_sizes: OtherSizes = "resize",
+    *,
+    positions: Sequence[int] | None = None,
+    threads: int | None = None,
 ) -> Iterator[tuple[int, SkippedSample | None]]:
     """Decodes every sample once, to know before a training which ones it cannot have.
 
     Args:
         training_set: the samples.
         other_sizes: see `OtherSizes`.
+        positions: of the samples to look at; None: all.
         threads: see `work_ahead`.
 
     Yields:
@@ -73,4 +78,5 @@ def find_unreadable(
             return position, SkippedSample(name, error.reason, str(error))
         return position, None
 
-    yield from work_ahead(examine, range(training_set.count), waiting=256, threads=threads)
+    chosen = range(training_set.count) if positions is None else positions
+    yield from work_ahead(examine, chosen, waiting=256, threads=threads)
