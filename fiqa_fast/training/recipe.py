@@ -19,9 +19,10 @@ class Recipe:
         network: name of the network.
         weights: a weights file to begin with; None: fresh weights.
         class_weights: a file of `fiqa-fast train` with the classes' weights, for training on top.
-        margin: recognition loss: arcface, cosface, elasticface, curricularface or magface.
+        margin: recognition loss: arcface, cosface, elastic-arcface, elastic-cosface,
+            curricularface or magface.
         scale: s of the margin loss; None: its paper's.
-        margin_size: m of arcface, cosface and curricularface; None: its paper's.
+        margin_size: m, except of magface; None: its paper's.
         target: "cr" or "ccs" (CCS-FIQA).
         variant: of CR: "paper" or "official".
         on_top: whether the network is frozen and only the head learns.

@@ -25,7 +25,7 @@ from fiqa_fast.training.data.order import SampleOrder
 from fiqa_fast.training.distribution import Processes
 from fiqa_fast.training.log import TrainingLog
 from fiqa_fast.training.loop import Hook, run_training
-from fiqa_fast.training.losses import MARGINS
+from fiqa_fast.training.losses import MARGINS, MagFace
 from fiqa_fast.training.network import QualityNetwork, new_backbone, new_head, write_network
 from fiqa_fast.training.recipe import Recipe
 
@@ -172,6 +172,11 @@ def _classes(recipe: Recipe, count: int, network: QualityNetwork) -> ClassWeight
         raise InvalidArgumentError(
             f"train: expected margin to be one of {', '.join(MARGINS)}, got {recipe.margin!r};"
             " correct the recipe"
+        )
+    if recipe.margin == MagFace.name and recipe.margin_size is not None:
+        raise InvalidArgumentError(
+            f"train: expected no margin_size with {recipe.margin}, whose margin follows from the"
+            f" embedding's length, got {recipe.margin_size}; leave it out of the recipe"
         )
     given = {"scale": recipe.scale, "margin": recipe.margin_size}
     options = {name: value for name, value in given.items() if value is not None}

@@ -6,14 +6,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fiqa_fast.backbones.base import Backbone
+from fiqa_fast.errors import InvalidArgumentError
+from fiqa_fast.training.data.base import TrainingSet
+from fiqa_fast.training.distribution import Processes
 from fiqa_fast.training.log import read_log
-from fiqa_fast.training.train_cr_fiqa import CLASSES_FILE, NETWORK_FILE
+from fiqa_fast.training.losses import MARGINS
+from fiqa_fast.training.recipe import Recipe
+from fiqa_fast.training.train_cr_fiqa import CLASSES_FILE, NETWORK_FILE, train_cr_fiqa
 from fiqa_fast.weights.file import read_weights
 
 SCRIPT = Path(__file__).with_name("train_tiny.py")
@@ -110,3 +118,50 @@ def test_a_finished_training_is_not_done_again(unbroken: Path) -> None:
 
     assert len(losses(unbroken)) == STEPS
     assert (unbroken / NETWORK_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"margin": "margin"}, "expected margin to be one of arcface, cosface, elastic-arcface"),
+        ({"margin": "magface", "margin_size": 0.4}, "expected no margin_size with magface"),
+        ({"on_top": True}, "expected class_weights for training on top"),
+    ],
+)
+def test_recipes_that_cannot_be_followed(
+    drawn_faces: TrainingSet,
+    tiny_backbone: Callable[[], Backbone],
+    tmp_path: Path,
+    changed: dict[str, object],
+    message: str,
+) -> None:
+    recipe = replace(Recipe(batch_size=8), **changed)
+
+    with pytest.raises(InvalidArgumentError, match=message):
+        train_cr_fiqa(drawn_faces, recipe, tmp_path, Processes(), backbone=tiny_backbone())
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_every_margin_can_be_trained_with(
+    drawn_faces: TrainingSet, tiny_backbone: Callable[[], Backbone], tmp_path: Path, margin: str
+) -> None:
+    """And samples that are left out are not seen."""
+    seen: list[int] = []
+
+    def read(position: int) -> bytes:
+        seen.append(position)
+        return drawn_faces.read(position)
+
+    recipe = Recipe(
+        margin=margin, epochs=1, batch_size=8, milestone_epochs=(), learning_rate=0.01, log_every=1
+    )
+    left_out = frozenset({3, 17})
+
+    train_cr_fiqa(
+        replace(drawn_faces, read=read), recipe, tmp_path, Processes(),
+        backbone=tiny_backbone(), excluded=left_out,
+    )  # fmt: skip
+
+    assert np.isfinite(losses(tmp_path)).all()
+    assert len(losses(tmp_path)) == 5  # 46 samples, and 6 of them in no whole batch
+    assert not left_out & set(seen)

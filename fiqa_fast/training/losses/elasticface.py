@@ -26,7 +26,7 @@ class ElasticFace(Margin):
     Args:
         scale: s.
         margin: m, the mean; None: that of the paper.
-        sigma: the standard deviation.
+        sigma: the standard deviation; 0.05 is the one that the paper chose for both kinds.
         seed: 0 <= seed < 2**63.
 
     Raises:
@@ -39,7 +39,7 @@ class ElasticFace(Margin):
         self,
         scale: float = 64.0,
         margin: float | None = None,
-        sigma: float = 0.0125,
+        sigma: float = 0.05,
         seed: int = 0,
     ) -> None:
         super().__init__()

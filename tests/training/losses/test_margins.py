@@ -174,8 +174,8 @@ def test_columns_of_a_shard_are_those_of_the_whole(name):
 def test_defaults_are_those_of_the_papers():
     assert (ArcFace().scale, ArcFace().margin) == (64, 0.5)
     assert (CosFace().scale, CosFace().margin) == (64, 0.35)
-    assert (ElasticArcFace().margin, ElasticArcFace().sigma) == (0.5, 0.0125)
-    assert (ElasticCosFace().margin, ElasticCosFace().sigma) == (0.35, 0.0125)
+    assert (ElasticArcFace().margin, ElasticArcFace().sigma) == (0.5, 0.05)
+    assert (ElasticCosFace().margin, ElasticCosFace().sigma) == (0.35, 0.05)
     assert (CurricularFace().margin, CurricularFace().momentum) == (0.5, 0.99)
 
 
