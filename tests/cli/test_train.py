@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -135,6 +138,40 @@ def test_cr_fiqa_is_evaluated_while_it_learns(fiqa_fast_command, data, tmp_path)
     areas = read_log(out / "log.csv")[f"edc/{data.name}/sface/fmr-0.1/area-0.3"]
     assert [step for step, _ in areas] == [0, 2, 4]
     assert areas[0][1] == 1  # a head that says 0 for everything
+
+
+def test_two_processes_of_torchrun_train_together(data, tmp_path):
+    people = tmp_path / "people"
+    shutil.copytree(data, people)
+    for broken in ("p0/03.png", "p2/05.png"):  # one in the share of each process
+        (people / broken).write_bytes(b"no image")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "network: mobilefacenet\nepochs: 1\nbatch_size: 8\nmilestone_epochs: []\n"
+        "learning_rate: 0.01\nscale: 32\nmargin_size: 0.2\nlog_every: 1\n"
+    )
+    out = tmp_path / "out"
+
+    run = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+            "--no-python", sys.executable, "-c", "from fiqa_fast.cli import main; main()",
+            "train", "cr-fiqa", people, "-o", out, "--recipe", recipe, "--skip-unreadable",
+            "--evaluate", data, "--aligned", "--evaluate-fmr", "0.1", "--device", "cpu",
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )  # fmt: skip
+
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stderr.count("leaving out 2 of 18 images") == 1
+    log = read_log(out / "log.csv")
+    assert [step for step, _ in log["loss"]] == [1, 2]
+    area = log[f"edc/{data.name}/self/fmr-0.1/area-0.3"]
+    assert [step for step, _ in area] == [0, 2]
+    assert (out / "network.safetensors").exists()
 
 
 def test_unreadable_images_are_found_before(fiqa_fast_command, data, tmp_path):

@@ -106,9 +106,7 @@ def optimise(
         settings: of `optimise_labels`.
     """
     values = labels.values if labels.higher_is_better else -labels.values
-    usable = np.isfinite(values)
-    # A row at a time tells enough, where a map of a file has gigabytes.
-    usable &= np.fromiter((np.isfinite(row[0]) for row in embeddings), np.bool_, len(values))
+    usable = np.isfinite(values) & np.isfinite(embeddings[:, 0])
     complete = bool(usable.all())
     with Progress(console=console) as bar:
         tasks = {step: bar.add_task(step) for step in ("clusters", "repeats")}
