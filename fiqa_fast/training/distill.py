@@ -128,7 +128,13 @@ def distill(
         dropout=settings.dropout,
         frozen=settings.head_only,
     )
-    best = _Best(network, lambda: _once(training_set, checked, scaled))
+    network.to(backbone.device)
+
+    def validated() -> Iterator[Batch]:
+        for batch in TrainingLoader(training_set, checked, labels=scaled):
+            yield batch.to(backbone.device)
+
+    best = _Best(network, validated)
     task = TransferTask(network, seed=settings.seed, best=best)
     optimiser = torch.optim.Adam(task.parameter_groups(PAPER_RATES), lr=HEAD_RATE)
     every = settings.validate_every or order.steps_per_epoch
@@ -199,10 +205,6 @@ def _decisive(
         "network": [backbone.spec.name, backbone.weights_sha256],
         "labels": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
     }
-
-
-def _once(training_set: TrainingSet, order: SampleOrder, labels: Float64Array) -> Iterator[Batch]:
-    yield from TrainingLoader(training_set, order, labels=labels)
 
 
 def _order(excluded: npt.NDArray[np.bool_], batch: int, seed: int, last: str) -> SampleOrder:

@@ -136,13 +136,7 @@ def batches_from(
     loader.state = LoaderState(epoch, of_epoch, order.digest)
     while True:
         for batch in loader:
-            labels = batch.labels
-            yield Batch(
-                images=batch.images.to(device),
-                identity=batch.identity.to(device),
-                labels=None if labels is None else labels.to(device),
-                positions=batch.positions,
-            )
+            yield batch.to(device)
 
 
 def _network(recipe: Recipe, given: Backbone | None, device: torch.device) -> QualityNetwork:

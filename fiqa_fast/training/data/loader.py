@@ -8,7 +8,7 @@ bounds one process to some 10,000 crops a second.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,15 @@ class Batch:
     identity: Tensor
     labels: Tensor | None
     positions: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """On a device; the positions stay, since no network needs them."""
+        return replace(
+            self,
+            images=self.images.to(device),
+            identity=self.identity.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+        )
 
 
 @dataclass(frozen=True)
