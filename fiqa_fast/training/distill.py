@@ -37,6 +37,7 @@ from fiqa_fast.training.transfer import (
 from fiqa_fast.types import Float64Array
 
 _VALIDATION_EVERY = 20
+_PRECISIONS = ("float32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class DistillSettings:
         validate_every: steps between validations; the best network is kept. 0: once an epoch.
         checkpoint_every: steps between checkpoints, from which an interrupted training goes on.
         seed: of everything.
+
+    Raises:
+        InvalidArgumentError: a value that is none of those.
     """
 
     head_only: bool = False
@@ -66,6 +70,18 @@ class DistillSettings:
     validate_every: int = 0
     checkpoint_every: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in _PRECISIONS:
+            raise InvalidArgumentError(
+                f"train: expected precision to be one of {', '.join(_PRECISIONS)}, got"
+                f" {self.precision!r}; float32 is the reference"
+            )
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InvalidArgumentError(
+                    f"train: expected {name} of 1 or more, got {getattr(self, name)}; correct it"
+                )
 
 
 def distill(

@@ -16,6 +16,7 @@ from fiqa_fast.scorers.registry import create_scorer
 from fiqa_fast.training.data.synthetic import SyntheticFaces
 from fiqa_fast.training.log import read_log
 
+LIGHTQNET = Path(__file__).parents[1] / "golden" / "lightqnet" / "lightqnet-dm100.pb"
 FACES = SyntheticFaces(identities=3, per_identity=6, seed=2)
 
 
@@ -221,6 +222,12 @@ def test_labels_are_optimised(fiqa_fast_command, data, scores, tmp_path):
         (["distill", "data"], "labels from --scorer or from --scores, got neither"),
         (["distill", "data", "--scorer", "froq", "--scores", "scores.csv"], "got both"),
         (["distill", "data", "--scorer", "best"], "best"),
+        (["distill", "data", "--scorer", "froq", "--precision", "half"], "precision to be one of"),
+        (["distill", "data", "--scorer", "froq", "--epochs", "0"], "expected epochs of 1 or more"),
+        (
+            ["distill", "data", "--scorer", "froq", "--network", str(LIGHTQNET)],
+            "has no embedding",
+        ),
         (["distill", "data", "--scorer", "froq", "--evaluate", "absent"], "absent"),
         (["cr-fiqa", "data", "--evaluate", "alone"], "expected"),
         (

@@ -173,4 +173,9 @@ def _optimised(
 def _load(network: str, device: str) -> Backbone:
     """The network to begin with."""
     (loaded,) = load_networks([network], device).values()
+    if not loaded.spec.embedding_size:
+        raise InvalidArgumentError(
+            f"train: expected --network to name a recognition network, got {loaded.spec.name},"
+            " which has no embedding; choose another one"
+        )
     return loaded
