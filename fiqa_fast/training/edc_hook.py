@@ -11,7 +11,6 @@ import torch
 from fiqa_fast.evaluation.face_finder import face_finder
 from fiqa_fast.evaluation.inputs import EvaluationSettings, MethodScores, Verification
 from fiqa_fast.evaluation.protocols.base import Protocol
-from fiqa_fast.evaluation.result import CurveRecord
 from fiqa_fast.evaluation.run import evaluate_protocol
 from fiqa_fast.evaluation.similarity import cosine_of_pairs
 from fiqa_fast.scorers.crops import as_crop_tensor
@@ -26,10 +25,10 @@ SELF = "self"
 class EdcHook:
     """Evaluates the network in training on a data set: how well it orders samples by quality.
 
-    Called with a step, it gives "edc/DATA_SET/NETWORK/fmr-FMR/area-LIMIT" for each recognition
-    network: the area under the FNMR over the discard fraction at a fixed threshold, as a fraction
-    of that without discarding (1 is random discarding, less is better). Where no comparison is
-    wrong without discarding there is no such number. Samples without a face are discarded first.
+    Called with a step, it gives for each recognition network "edc/DATA_SET/NETWORK/fmr-FMR/fnmr",
+    the FNMR at the threshold of an FMR, and ".../area-LIMIT", the area under the FNMR over the
+    discard fraction at this threshold, over that of random discarding (below 1 the quality helps;
+    there is none where no comparison is wrong). Samples without a face are discarded first.
 
     Args:
         network: in training; it is left in the mode in which it was.
@@ -37,7 +36,7 @@ class EdcHook:
         verifications: comparison scores by networks that stay as they are; empty: the network in
             training compares the samples itself, by the cosine of its embeddings.
         fmr: the false match rate that decides the threshold.
-        limits: discard fractions up to which the area goes.
+        limits: discard fractions up to which the area goes, of `evaluation.run.AREAS["fixed"]`.
         batch_size: of a pass.
     """
 
@@ -67,12 +66,14 @@ class EdcHook:
         ]
         method = MethodScores("quality", "", higher_is_better=True, raw_scores=qualities)
         result = evaluate_protocol(self._protocol, [method], verifications, self._settings)
-        return {
-            f"edc/{curve.data_set}/{curve.verification_network}/fmr-{curve.fmr:g}/area-{limit:g}": v
-            for curve in result.curves
-            for limit in self._limits
-            if (v := _normalised(curve, limit)) is not None
-        }
+        found: dict[str, float] = {}
+        for curve in result.curves:
+            name = f"edc/{curve.data_set}/{curve.verification_network}/fmr-{curve.fmr:g}"
+            found[f"{name}/fnmr"] = curve.error_rate[0]
+            for area in curve.areas:
+                if area.limit in self._limits and area.normalised is not None:
+                    found[f"{name}/area-{area.limit:g}"] = area.normalised
+        return found
 
     @torch.no_grad()
     def _look(self) -> tuple[Float32Array, Float64Array]:
@@ -98,7 +99,3 @@ class EdcHook:
                 qualities[list(faces)] = quality.double().cpu().numpy()
         network.train(was_training)
         return embeddings, qualities
-
-
-def _normalised(curve: CurveRecord, limit: float) -> float | None:
-    return next(area.normalised for area in curve.areas if area.limit == limit)

@@ -105,7 +105,8 @@ def test_distilling_a_scorer(fiqa_fast_command, data, tmp_path):
     given = sorted(float(v) for v in labels.values() if v)
     np.testing.assert_allclose(given, sorted(v for v in scored.values() if v is not None))
     areas = {name: v for name, v in read_log(out / "log.csv").items() if name.startswith("edc/")}
-    assert set(areas) == {f"edc/{data.name}/sface/fmr-0.1/area-{limit}" for limit in (0.2, 0.3)}
+    numbers = ("fnmr", "area-0.2", "area-0.3")
+    assert set(areas) == {f"edc/{data.name}/sface/fmr-0.1/{number}" for number in numbers}
     assert create_scorer("label-regressor", weights=out / "network.safetensors").score(
         FACES.crop(0)[None]
     ).shape == (1,)

@@ -69,6 +69,8 @@ def test_it_evaluates_the_network_as_it_is(
     cosine = (unit[protocol.sample_a] * unit[protocol.sample_b]).sum(1)
     name = f"edc/{protocol.name}"
     assert set(found) == {
+        f"{name}/self/fmr-0.2/fnmr",
+        f"{name}/other/fmr-0.2/fnmr",
         f"{name}/self/fmr-0.2/area-0.2",
         f"{name}/self/fmr-0.2/area-0.3",
         f"{name}/other/fmr-0.2/area-0.2",
@@ -77,6 +79,16 @@ def test_it_evaluates_the_network_as_it_is(
         area = expected(protocol, scores, quality.double().numpy(), limit)
         key = f"{name}/{network_name}/fmr-0.2/area-{limit}"
         assert found[key] == pytest.approx(area, rel=1e-3)
+
+
+def test_where_nothing_is_wrong_there_is_no_area(
+    network: QualityNetwork, protocol: Protocol
+) -> None:
+    perfect = Verification("other", protocol.mated.astype(np.float64))
+
+    found = EdcHook(network, protocol, verifications=[perfect], fmr=FMR)(1)
+
+    assert found == {f"edc/{protocol.name}/other/fmr-0.2/fnmr": 0}
 
 
 def test_the_network_stays_as_it_was(network: QualityNetwork, protocol: Protocol) -> None:
