@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.make_scorers import run_settings
+from fiqa_fast.cli.progress import sample_bar
 from fiqa_fast.errors import ResultsError
 from fiqa_fast.evaluation.embeddings import Augmentation, Embeddings, compute_embeddings
 from fiqa_fast.evaluation.face_finder import face_finder
@@ -92,31 +92,19 @@ class EvaluationJob:
             typer.Exit: the run was interrupted.
             ResultsError: the folder cannot be used.
         """
-        decisive = run_settings(scorers, all_outputs=all_outputs, **settings)
-        begun = (folder / "run.json").exists()
-        mode: Mode = "new" if self._mode == "resume" and not begun else self._mode
-        writer = ResultsWriter(folder, decisive, mode)
-        try:
-            with writer, self._bar() as bar:
-                task = bar.add_task(f"scoring {protocol.name}", total=len(protocol.samples))
-                steps = score_samples(
-                    protocol,
-                    scorers,
-                    writer,
-                    finder=face_finder(protocol),
-                    all_outputs=all_outputs,
-                )
-                for done in steps:
-                    bar.update(task, completed=done)
-        except KeyboardInterrupt:
-            self._console.print(
-                f"interrupted: what was scored is kept in {writer.csv_path}; continue with --resume"
-            )
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        table = pq.read_table(writer.parquet_path)
+        table = score_into(
+            folder,
+            protocol,
+            scorers,
+            self._console,
+            mode=self._mode,
+            settings=settings,
+            how_to_go_on="continue with --resume",
+            all_outputs=all_outputs,
+        )
         self._tables.append(table)
         self._runtimes += runtimes_of_table(table)
-        return methods_of_table(table, protocol, str(writer.parquet_path))
+        return methods_of_table(table, protocol, str(folder))
 
     def embed(
         self,
@@ -126,7 +114,7 @@ class EvaluationJob:
         augmentation: Augmentation,
     ) -> Embeddings:
         """The embeddings of all samples; kept in the output folder, computed once."""
-        with self._bar() as bar:
+        with sample_bar(self._console) as bar:
             task = bar.add_task(f"embedding {protocol.name}", total=len(protocol.samples))
             found = compute_embeddings(
                 protocol,
@@ -157,15 +145,56 @@ class EvaluationJob:
         write_evaluation_report([result], table, self._out / REPORT, title=title)
         self._console.print(f"wrote {self._out / FILE_NAME} and {self._out / REPORT}")
 
-    def _bar(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
+
+def score_into(
+    folder: Path,
+    protocol: Protocol | TemplateProtocol,
+    scorers: Sequence[Scorer],
+    console: Console,
+    *,
+    mode: Mode,
+    settings: Mapping[str, Any],
+    how_to_go_on: str,
+    all_outputs: bool = False,
+) -> pa.Table:
+    """Scores the samples of a protocol into a folder, with a bar; gives the table.
+
+    Args:
+        folder: for the table.
+        protocol: with its images.
+        scorers: the methods.
+        console: for the bar and messages.
+        mode: what to do with a table that is there; "resume" begins where there is none.
+        settings: what decides the scores, beside the methods.
+        how_to_go_on: after an interruption, in words.
+        all_outputs: every output of each method.
+
+    Raises:
+        typer.Exit: the run was interrupted.
+        ResultsError: the folder cannot be used.
+    """
+    begun = (folder / "run.json").exists()
+    writer = ResultsWriter(
+        folder,
+        run_settings(scorers, all_outputs=all_outputs, **settings),
+        "new" if mode == "resume" and not begun else mode,
+    )
+    try:
+        with writer, sample_bar(console) as bar:
+            task = bar.add_task(f"scoring {protocol.name}", total=len(protocol.samples))
+            steps = score_samples(
+                protocol,
+                scorers,
+                writer,
+                finder=face_finder(protocol),
+                all_outputs=all_outputs,
+            )
+            for done in steps:
+                bar.update(task, completed=done)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: what was scored is kept in {writer.csv_path}; {how_to_go_on}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return pq.read_table(writer.parquet_path)
 
 
 def folder_name(data_set: str) -> str:

@@ -1,4 +1,4 @@
-"""The progress bar of a scoring run."""
+"""Progress bars of commands that score."""
 
 from __future__ import annotations
 
@@ -44,3 +44,15 @@ def with_progress(
     )
     with progress:
         yield from progress.track(rows, total=total)
+
+
+def sample_bar(console: Console) -> Progress:
+    """For tasks that count samples."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fiqa_fast.errors import InvalidArgumentError, UnavailableError
+from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.training.loop import LoopSettings
 from fiqa_fast.training.schedule import StepSchedule
+from fiqa_fast.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def read_recipe(name_or_path: str) -> Recipe:
     """
     if name_or_path in RECIPES:
         return RECIPES[name_or_path]
-    content = _read_yaml(Path(name_or_path))
+    content = _read_fields(Path(name_or_path))
     base = content.pop("base", None)
     if base is not None and base not in RECIPES:
         raise InvalidArgumentError(
@@ -166,20 +167,13 @@ def _checked(name: str, kind: str, value: object, where: str) -> Any:
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UnavailableError(
-            "train: expected PyYAML, got none; pip install 'fiqa-fast[train]'"
-        ) from error
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidArgumentError(
-            f"train: expected a recipe ({', '.join(RECIPES)}) or a readable YAML file, got {path}:"
-            f" {error}; name one that exists"
-        ) from error
+def _read_fields(path: Path) -> dict[str, Any]:
+    content = read_yaml(
+        path,
+        verb="train",
+        extra="train",
+        expected=f"a recipe ({', '.join(RECIPES)}) or a readable YAML file",
+    )
     if not isinstance(content, dict):
         raise InvalidArgumentError(
             f"train: expected fields and values in {path}, got {type(content).__name__}; see the"

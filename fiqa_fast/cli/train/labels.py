@@ -12,19 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
-import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from fiqa_fast.cli.exit_codes import ExitCode
-from fiqa_fast.cli.make_scorers import run_settings
+from fiqa_fast.cli.evaluation_job import score_into
 from fiqa_fast.errors import InvalidArgumentError
-from fiqa_fast.evaluation.face_finder import face_finder
 from fiqa_fast.evaluation.inputs import MethodScores
-from fiqa_fast.evaluation.sample_scores import methods_of_table, score_samples
+from fiqa_fast.evaluation.sample_scores import methods_of_table
 from fiqa_fast.evaluation.score_files import read_scores
-from fiqa_fast.results import Mode, ResultsWriter
 from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.label_optimization import optimise_labels
@@ -72,19 +67,16 @@ def score_labels(
         ResultsError: the folder cannot be used, or holds scores made otherwise.
     """
     samples = as_protocol(training_set)
-    mode: Mode = "resume" if (folder / "run.json").exists() else "new"
-    settings = run_settings([scorer], training_set=training_set.name)
-    writer = ResultsWriter(folder, settings, mode)
-    try:
-        with writer, Progress(console=console) as bar:
-            task = bar.add_task(f"scoring {training_set.name}", total=training_set.count)
-            for done in score_samples(samples, [scorer], writer, finder=face_finder(samples)):
-                bar.update(task, completed=done)
-    except KeyboardInterrupt:
-        console.print(f"interrupted: scores are kept in {writer.csv_path}; start again to go on")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    table = pq.read_table(writer.parquet_path)
-    return _pick(methods_of_table(table, samples, str(writer.parquet_path)), None)
+    table = score_into(
+        folder,
+        samples,
+        [scorer],
+        console,
+        mode="resume",
+        settings={"training_set": training_set.name},
+        how_to_go_on="start again to go on",
+    )
+    return _pick(methods_of_table(table, samples, str(folder)), None)
 
 
 def optimise(

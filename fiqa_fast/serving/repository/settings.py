@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fiqa_fast.errors import InvalidArgumentError, UnavailableError
 from fiqa_fast.images.decode import DEFAULT_MAX_MEGAPIXELS
 from fiqa_fast.scorers.base import ScorerSpec
 from fiqa_fast.scorers.registry import scorer_class
 from fiqa_fast.serving.typed_record import parse_record, wrong_value
+from fiqa_fast.yaml_file import read_yaml
 
 Device = Literal["cpu", "gpu"]
 Backend = Literal["python", "tensorrt", "openvino", "onnxruntime"]
@@ -147,18 +147,7 @@ def read_settings(path: Path) -> RepositorySettings:
             key and what is valid.
         UnavailableError: PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise UnavailableError(
-            "serve: expected the package PyYAML, found none; run `pip install 'fiqa-fast[serve]'`"
-        ) from error
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidArgumentError(
-            f"serve: expected a readable YAML file, got {path} ({error}); check its name and syntax"
-        ) from error
+    content = read_yaml(path, verb="serve", extra="serve")
     return parse_settings(content, path.parent)
 
 
