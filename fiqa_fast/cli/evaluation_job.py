@@ -16,6 +16,7 @@ from rich.console import Console
 from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.cli.exit_codes import ExitCode
 from fiqa_fast.cli.make_scorers import run_settings
+from fiqa_fast.cli.output_folder import make_folder
 from fiqa_fast.cli.progress import sample_bar
 from fiqa_fast.errors import ResultsError
 from fiqa_fast.evaluation.embeddings import Augmentation, Embeddings, compute_embeddings
@@ -58,13 +59,7 @@ class EvaluationJob:
                 f"evaluate: expected a folder without results, got {out}, which holds {FILE_NAME};"
                 " overwrite it, or choose another folder (--overwrite, -o)"
             )
-        try:  # now, rather than after hours
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsError(
-                f"evaluate: expected to be able to make the folder {out}, got {error.strerror};"
-                " choose another one (-o)"
-            ) from error
+        make_folder(out, "evaluate")
 
     def progress(self, text: str) -> None:
         """Says what is being computed."""

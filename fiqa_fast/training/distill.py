@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -223,12 +223,14 @@ def _decisive(
     }
 
 
-def _order(excluded: npt.NDArray[np.bool_], batch: int, seed: int, last: str) -> SampleOrder:
+def _order(
+    excluded: npt.NDArray[np.bool_], batch: int, seed: int, last: Literal["drop", "repeat"]
+) -> SampleOrder:
     return SampleOrder(
         len(excluded),
         batch,
         seed=seed,
-        last_batch="repeat" if last == "repeat" else "drop",
+        last_batch=last,
         excluded=frozenset(np.flatnonzero(excluded).tolist()),
     )
 

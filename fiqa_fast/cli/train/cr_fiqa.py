@@ -57,7 +57,6 @@ def cr_fiqa(
     training_set = open_training_set(data)
     summary = check_training_set(training_set)
     protocols = open_protocols(evaluate or [], evaluation_data, aligned=aligned)
-    networks = load_networks(verify, device) if verify else {}
     processes = join_processes(resolve_device(device))
     is_first = processes.rank == 0
     try:
@@ -71,7 +70,10 @@ def cr_fiqa(
         excluded = find_unusable(
             training_set, console, processes, check=check_images, skip=skip_unreadable
         )
-        hooks = make_hooks(protocols if is_first else (), networks, evaluation_fmr, out, console)
+        if not is_first:  # one process evaluates
+            protocols = []
+        networks = load_networks(verify, device) if verify and protocols else {}
+        hooks = make_hooks(protocols, networks, evaluation_fmr, out, console)
         train_cr_fiqa(
             training_set,
             chosen,

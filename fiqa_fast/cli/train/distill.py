@@ -12,10 +12,11 @@ from fiqa_fast.backbones.base import Backbone
 from fiqa_fast.cli.evaluation_job import EMBEDDINGS
 from fiqa_fast.cli.make_scorers import make_scorers
 from fiqa_fast.cli.options import parse_options, parse_per_method
+from fiqa_fast.cli.output_folder import make_folder
 from fiqa_fast.cli.scoring_options import Device, MethodOptions, Networks, Verify, WeightsFiles
 from fiqa_fast.cli.train.evaluations import make_hooks, open_protocols
 from fiqa_fast.cli.train.images import find_unusable
-from fiqa_fast.cli.train.labels import Labels, optimise, read_labels, score_labels, write_labels
+from fiqa_fast.cli.train.labels import optimise, read_labels, score_labels, write_labels
 from fiqa_fast.cli.train.options import (
     CheckImages,
     Data,
@@ -26,12 +27,12 @@ from fiqa_fast.cli.train.options import (
     Method,
     Out,
     SkipUnreadable,
-    make_folder,
     show_step,
 )
 from fiqa_fast.cli.verification import load_networks
 from fiqa_fast.errors import InvalidArgumentError
 from fiqa_fast.evaluation.embeddings import compute_embeddings
+from fiqa_fast.evaluation.inputs import MethodScores
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.data.checks import check_training_set
 from fiqa_fast.training.data.forms import open_training_set
@@ -124,7 +125,7 @@ def distill(
     excluded = find_unusable(
         training_set, console, Processes(), check=check_images, skip=skip_unreadable
     )
-    make_folder(out)
+    make_folder(out, "train")
     if scores is not None:
         labels = read_labels(scores, method, training_set)
     else:
@@ -136,13 +137,13 @@ def distill(
             device=device,
         )
         labels = score_labels(training_set, teacher, out / SCORES, console)
-    labels.values[list(excluded)] = float("nan")
+    labels.raw_scores[list(excluded)] = float("nan")
     if optimise_labels:
         labels = _optimised(labels, training_set, learner, out, console, seed)
     write_labels(out / LABELS_FILE, training_set, labels)
     run_distillation(
         training_set,
-        labels.values,
+        labels.raw_scores,
         learner,
         out,
         settings,
@@ -155,13 +156,13 @@ def distill(
 
 
 def _optimised(
-    labels: Labels,
+    labels: MethodScores,
     training_set: TrainingSet,
     network: Backbone,
     out: Path,
     console: Console,
     seed: int,
-) -> Labels:
+) -> MethodScores:
     console.print(f"embedding {training_set.name} by {network.spec.name}")
     found = compute_embeddings(
         as_protocol(training_set), network, augmentation="none", cache_folder=out / EMBEDDINGS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,9 @@ from fiqa_fast.scorers.base import Scorer
 from fiqa_fast.training.data.base import TrainingSet
 from fiqa_fast.training.label_optimization import optimise_labels
 from fiqa_fast.training.samples import as_protocol
-from fiqa_fast.types import Float64Array
 
 
-@dataclass(frozen=True)
-class Labels:
-    """A label for each sample of a training set.
-
-    Attributes:
-        method: what gave them.
-        values: float64 [S]; NaN where there is none.
-        higher_is_better: their polarity.
-    """
-
-    method: str
-    values: Float64Array
-    higher_is_better: bool
-
-
-def read_labels(path: Path, method: str | None, training_set: TrainingSet) -> Labels:
+def read_labels(path: Path, method: str | None, training_set: TrainingSet) -> MethodScores:
     """The scores of one method of a file.
 
     Raises:
@@ -53,7 +37,7 @@ def read_labels(path: Path, method: str | None, training_set: TrainingSet) -> La
 
 def score_labels(
     training_set: TrainingSet, scorer: Scorer, folder: Path, console: Console
-) -> Labels:
+) -> MethodScores:
     """Scores a training set; what an interrupted run has scored is kept.
 
     Args:
@@ -80,13 +64,13 @@ def score_labels(
 
 
 def optimise(
-    labels: Labels,
+    labels: MethodScores,
     embeddings: npt.NDArray[Any],
     training_set: TrainingSet,
     unfinished: Path,
     console: Console,
     **settings: Any,
-) -> Labels:
+) -> MethodScores:
     """Labels in their optimised order; samples without label or embedding keep what they have.
 
     Args:
@@ -97,7 +81,7 @@ def optimise(
         console: for progress.
         settings: of `optimise_labels`.
     """
-    values = labels.values if labels.higher_is_better else -labels.values
+    values = labels.raw_scores if labels.higher_is_better else -labels.raw_scores
     usable = np.isfinite(values) & np.isfinite(embeddings[:, 0])
     complete = bool(usable.all())
     with Progress(console=console) as bar:
@@ -120,20 +104,20 @@ def optimise(
     return replace(
         labels,
         method=f"{labels.method}+opt",
-        values=result if labels.higher_is_better else -result,
+        raw_scores=result if labels.higher_is_better else -result,
     )
 
 
-def write_labels(path: Path, training_set: TrainingSet, labels: Labels) -> None:
+def write_labels(path: Path, training_set: TrainingSet, labels: MethodScores) -> None:
     """As a CSV file (sample,METHOD), which `read_labels` and `fiqa-fast evaluate` take."""
-    values = pa.array(labels.values, from_pandas=True)  # nothing where there is none
+    values = pa.array(labels.raw_scores, from_pandas=True)  # nothing where there is none
     table = pa.table({"sample": list(training_set.samples), labels.method: values})
     pacsv.write_csv(table, path)
 
 
-def require_all(labels: Labels, training_set: TrainingSet) -> None:
+def require_all(labels: MethodScores, training_set: TrainingSet) -> None:
     """Raises InvalidArgumentError where a sample has no label."""
-    missing = int(np.isnan(labels.values).sum())
+    missing = int(np.isnan(labels.raw_scores).sum())
     if missing:
         raise InvalidArgumentError(
             f"train: expected a label for each of the {training_set.count} samples of"
@@ -141,7 +125,7 @@ def require_all(labels: Labels, training_set: TrainingSet) -> None:
         )
 
 
-def _pick(found: Sequence[MethodScores], method: str | None) -> Labels:
+def _pick(found: Sequence[MethodScores], method: str | None) -> MethodScores:
     methods = {scores.method: scores for scores in found}
     if method is None and len(methods) == 1:
         method = next(iter(methods))
@@ -150,5 +134,4 @@ def _pick(found: Sequence[MethodScores], method: str | None) -> Labels:
             f"train: expected --method to be one of {', '.join(methods)}, got {method!r}; name the"
             " one whose scores are the labels"
         )
-    chosen = methods[method]
-    return Labels(method, chosen.raw_scores, chosen.higher_is_better)
+    return methods[method]

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fiqa_fast.cli.output_folder import make_folder
 from fiqa_fast.cli.train.labels import optimise as optimise_order
 from fiqa_fast.cli.train.labels import read_labels, require_all, write_labels
-from fiqa_fast.cli.train.options import Data, Method, make_folder
+from fiqa_fast.cli.train.options import Data, Method
 from fiqa_fast.evaluation.embedding_files import read_embeddings
 from fiqa_fast.training.data.forms import open_training_set
 
@@ -43,7 +44,7 @@ def optimise(
     training_set = open_training_set(data)
     labels = read_labels(scores, method, training_set)
     require_all(labels, training_set)
-    make_folder(out.parent)
+    make_folder(out.parent, "train")
     found = read_embeddings(embeddings, list(training_set.samples))
     optimised = optimise_order(
         labels,

@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fiqa_fast.errors import ResultsError
-
 Data = Annotated[
     str,
     typer.Argument(
@@ -54,21 +52,6 @@ EvaluationAligned = Annotated[
 EvaluationFmr = Annotated[
     float, typer.Option("--evaluate-fmr", help="False match rate of the threshold of --evaluate.")
 ]
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder for results, before hours are spent on them.
-
-    Raises:
-        ResultsError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(
-            f"train: expected to be able to make the folder {folder}, got {error.strerror}; choose"
-            " another one (-o)"
-        ) from error
 
 
 def show_step(console: Console, step: int, values: Mapping[str, float]) -> None:
